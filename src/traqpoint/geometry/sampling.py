@@ -1,0 +1,39 @@
+"""Reading maps at sub-pixel positions. The only place in the package that calls `grid_sample`."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def sample(map: Tensor, xy: Tensor, image_size: tuple[int, int], mode: str = "bilinear") -> Tensor:
+    """Read a map at pixel positions.
+
+    map: (B, C, h, w), any resolution, covering the whole image. xy: (B, N, 2) pixels of the image.
+    image_size: (W, H). mode: "bilinear" or "nearest". Returns (B, N, C); positions outside take the border's value,
+    NaN positions give NaN.
+    """
+    size = xy.new_tensor(image_size)
+    grid = (2 * xy / size - 1).to(map.dtype)
+    # NaN reads out of bounds in some backends: read anywhere, and put the NaN back.
+    undefined = torch.isnan(grid).any(-1)
+    grid = torch.where(undefined.unsqueeze(-1), torch.zeros_like(grid), grid)
+    out = F.grid_sample(map, grid.unsqueeze(1), mode=mode, padding_mode="border", align_corners=False)
+    out = out.squeeze(2).transpose(1, 2)
+    return torch.where(undefined.unsqueeze(-1), torch.full_like(out, torch.nan), out)
+
+
+def warp_image(image: Tensor, xy: Tensor, padding_mode: str = "reflection") -> Tensor:
+    """Resample images: output pixel (i, j) takes the colour that `image` has at xy[i, j].
+
+    image: (B, C, h, w). xy: (B, H, W, 2) pixels of `image`. Returns (B, C, H, W), bilinear.
+    """
+    size = xy.new_tensor((image.shape[-1], image.shape[-2]))
+    grid = 2 * xy / size - 1
+    return F.grid_sample(image, grid, mode="bilinear", padding_mode=padding_mode, align_corners=False)
+
+
+def sample_descriptors(map: Tensor, xy: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Bilinear descriptors of unit norm: map (B, D, h, w), xy (B, N, 2) -> (B, N, D)."""
+    return F.normalize(sample(map, xy, image_size), dim=-1)

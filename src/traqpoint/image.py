@@ -1,0 +1,149 @@
+"""Reading, listing, resizing and padding images. RGB everywhere; uint8 (H, W, 3) only right after the file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from traqpoint import optional
+from traqpoint.errors import DataError, ImageError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".bmp", ".webp"})
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read an image file as uint8 (H, W, 3) RGB, EXIF orientation applied, grey repeated, alpha dropped.
+
+    16-bit images are scaled by 1/257, float images are taken as [0, 1]. Raises ImageError naming the file if it is
+    missing, empty, truncated or not an image.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ImageError(f"{path}: no such image file") from None
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror})") from None
+    if not data:
+        raise ImageError(f"{path}: the file is empty")
+    if _truncated(data):
+        raise ImageError(f"{path}: the image file is truncated")
+    return _decode(data, str(path))
+
+
+def _truncated(data: bytes) -> bool:
+    # Decoders fill the rest of a cut file with grey and only whisper about it.
+    if data.startswith(b"\xff\xd8"):
+        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda") or b"\xff\xda" not in data
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data[-64:]
+    return False
+
+
+def _decode(data: bytes, name: str) -> np.ndarray:
+    cv2 = optional.load("cv2")
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+    try:
+        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+    except cv2.error as error:
+        raise ImageError(f"{name}: cannot be decoded ({error.err})") from None
+    if image is None or image.size == 0:
+        raise ImageError(f"{name}: not an image that OpenCV can read")
+    if image.dtype == np.uint16:
+        image = np.round(image / 257.0).astype(np.uint8)
+    elif image.dtype != np.uint8:
+        image = np.round(np.clip(np.nan_to_num(image), 0, 1) * 255).astype(np.uint8)
+    if image.ndim == 2:
+        return np.repeat(image[..., None], 3, axis=2)
+    return np.ascontiguousarray(image[..., :3][..., ::-1])
+
+
+def write_image(path: str | Path, image: np.ndarray) -> None:
+    """Write uint8 (H, W, 3) RGB; the suffix names the format. Raises ImageError if it cannot be written."""
+    cv2 = optional.load("cv2")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), np.ascontiguousarray(image[..., ::-1])):
+        raise ImageError(f"{path}: could not be written")
+
+
+def list_images(folder: str | Path) -> list[Path]:
+    """All image files below `folder`, sorted by path. Raises DataError if there are none."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    if not paths:
+        raise DataError(f"{folder}: no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in this folder")
+    return paths
+
+
+def expand_images(paths: Iterable[str | Path]) -> list[Path]:
+    """Files stay as they are, folders become the images below them; the order is kept. Raises DataError on none."""
+    out: list[Path] = []
+    for path in map(Path, paths):
+        out.extend(list_images(path) if path.is_dir() else [path])
+    if not out:
+        raise DataError("no images given")
+    return out
+
+
+def to_tensor(image: np.ndarray | Tensor, name: str = "image") -> Tensor:
+    """uint8 (H, W, 3) array or float (3, H, W) tensor in [0, 1] -> float32 (3, H, W) tensor in [0, 1].
+
+    Raises ImageError for other shapes and types, and for NaN.
+    """
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ImageError(f"{name}: a numpy image must be (H, W, 3) RGB uint8, got {image.shape} {image.dtype}")
+        tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255
+    elif isinstance(image, Tensor):
+        if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
+            raise ImageError(
+                f"{name}: a torch image must be (3, H, W) RGB float in [0, 1], got {tuple(image.shape)} {image.dtype}"
+            )
+        tensor = image.float()
+        if not bool(torch.isfinite(tensor).all()):
+            raise ImageError(f"{name}: the image holds NaN or infinity")
+        if tensor.numel() and float(tensor.max()) > 2:
+            raise ImageError(f"{name}: a torch image must lie in [0, 1], its maximum is {float(tensor.max()):.4g}")
+    else:
+        raise ImageError(f"{name}: expected a path, a numpy array or a torch tensor, got {type(image).__name__}")
+    if 0 in tensor.shape:
+        raise ImageError(f"{name}: the image is empty, shape {tuple(tensor.shape)}")
+    return tensor
+
+
+def resize_long_side(image: Tensor, long_side: int) -> Tensor:
+    """Shrink (3, H, W) so that its longer side is `long_side` px, antialiased; smaller images stay as they are.
+
+    Each axis is scaled exactly by new/old size, so ``xy * new / old`` carries pixels.
+    """
+    height, width = image.shape[-2:]
+    scale = long_side / max(height, width)
+    if scale >= 1:
+        return image
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    out = F.interpolate(image.unsqueeze(0), size=size, mode="bilinear", antialias=True, align_corners=False)
+    return out.squeeze(0)
+
+
+def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
+    """Extend (..., 3, H, W) to the right and below to multiples of `multiple` by repeating the border.
+
+    Pixel coordinates stay. Repeating, not zeros: a black edge is the strongest corner of many images.
+    """
+    height, width = image.shape[-2:]
+    right = math.ceil(width / multiple) * multiple - width
+    below = math.ceil(height / multiple) * multiple - height
+    if not right and not below:
+        return image
+    batched = image if image.ndim == 4 else image.unsqueeze(0)
+    out = F.pad(batched, (0, right, 0, below), mode="replicate")
+    return out if image.ndim == 4 else out.squeeze(0)

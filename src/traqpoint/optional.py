@@ -1,0 +1,34 @@
+"""The one door through which libraries that `import traqpoint` must not load come in."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from traqpoint.errors import MissingDependencyError
+
+_EXTRA = {
+    "pycolmap": "sfm",
+    "poselib": "sfm",
+    "matplotlib": "viz",
+    "skimage": "demo",
+    "tensorboard": "train",
+    "kornia": "dev",
+}
+
+
+def load(name: str) -> ModuleType:
+    """Import module `name` on first use.
+
+    Raises MissingDependencyError with the pip command if it is not installed.
+    """
+    if name.split(".")[0] == "pycolmap":
+        # pycolmap >= 4.1 carries its own zlib: loaded first, it aborts later PNG writes of Pillow and OpenCV.
+        import zlib  # noqa: F401
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        extra = _EXTRA.get(name.split(".")[0])
+        if extra is None:
+            raise
+        raise MissingDependencyError(f"{name} is not installed: pip install 'traqpoint[{extra}]'") from error
