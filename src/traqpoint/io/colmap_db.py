@@ -1,0 +1,179 @@
+"""COLMAP databases, written by pycolmap itself so that COLMAP opens them. Pixels are COLMAP's: nothing to convert.
+
+Descriptors are kept too, as the bytes of their float32 values under the type UNDEFINED, so that a database alone is
+enough to match. A database has no place for keypoint scores; they come back as NaN, the order still best first.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+
+from traqpoint import optional
+from traqpoint.errors import FormatError
+from traqpoint.geometry.camera import Camera
+from traqpoint.types import Features, Matches
+
+_FOCAL_FACTOR = 1.2
+"""COLMAP's guess of the focal length where EXIF has none, as a share of the longer side."""
+
+
+class ColmapDatabase:
+    """Features and matches of a database; every image and every pair is one transaction."""
+
+    def __init__(self, path: str | Path, mode: str = "a") -> None:
+        """mode: "a" to append, "r" for a database that must exist. Raises FormatError if it is not a database."""
+        pycolmap = optional.load("pycolmap")
+        self.path = Path(path)
+        if self.path.is_file():
+            with self.path.open("rb") as file:
+                if file.read(16) not in (b"", b"SQLite format 3\0"):
+                    raise FormatError(f"{self.path}: not a COLMAP database")
+        elif mode == "r":
+            raise FormatError(f"{self.path}: no such file")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = pycolmap.Database.open(self.path)
+        except RuntimeError as error:
+            raise FormatError(f"{self.path}: not a COLMAP database ({error})") from None
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> ColmapDatabase:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def key(self, name: str) -> str:
+        return name
+
+    def names(self) -> list[str]:
+        return sorted(image.name for image in self._db.read_all_images() if self._db.exists_keypoints(image.image_id))
+
+    def __contains__(self, name: str) -> bool:
+        image = self._db.read_image_with_name(name)
+        return image is not None and self._db.exists_keypoints(image.image_id)
+
+    def read(self, name: str) -> Features:
+        """Features of one image; scores are NaN. Raises FormatError if it has none, or none of ours."""
+        image_id = self._image_id(name)
+        keypoints = self._db.read_keypoints(image_id)[:, :2]
+        raw = np.ascontiguousarray(self._db.read_descriptors(image_id).data)
+        if len(raw) != len(keypoints) or raw.shape[1] % 4:
+            raise FormatError(f"{self.path}: the descriptors of image {name!r} were not written by TraqPoint")
+        camera = self._db.read_camera(self._db.read_image(image_id).camera_id)
+        return Features(
+            torch.from_numpy(np.array(keypoints, dtype=np.float32)),
+            torch.full((len(keypoints),), torch.nan),
+            torch.from_numpy(raw.view(np.float32).copy()),
+            (camera.width, camera.height),
+        )
+
+    def write(
+        self, name: str, features: Features, image_path: str | Path | None = None, camera: Camera | None = None
+    ) -> None:
+        """Add an image with its keypoints, its own camera, rig and frame.
+
+        camera: calibration if it is known; else a SIMPLE_RADIAL guess from the EXIF of the file at image_path, or 1.2
+        times the longer side.
+        """
+        pycolmap = optional.load("pycolmap")
+        with pycolmap.DatabaseTransaction(self._db):
+            image = self._db.read_image_with_name(name)
+            if image is None:
+                image = self._add_image(name, _pycolmap_camera(features.image_size, image_path, camera))
+            image_id = image.image_id
+            arrays = features.numpy()
+            self._db.write_keypoints(image_id, arrays["keypoints"])
+            count, dimension = arrays["descriptors"].shape
+            data = np.frombuffer(arrays["descriptors"].tobytes(), dtype=np.uint8).reshape(count, 4 * dimension)
+            kind = pycolmap.FeatureExtractorType.UNDEFINED
+            self._db.write_descriptors(image_id, pycolmap.FeatureDescriptors(kind, data))
+
+    def clear(self) -> None:
+        """Delete everything: images, cameras, features and matches."""
+        self._db.clear_all_tables()
+
+    def _add_image(self, name: str, camera: Any) -> Any:
+        pycolmap = optional.load("pycolmap")
+        camera.camera_id = self._db.write_camera(camera)
+        rig = pycolmap.Rig()
+        rig.add_ref_sensor(camera.sensor_id)
+        rig_id = self._db.write_rig(rig)
+        image = pycolmap.Image(name=name, camera_id=camera.camera_id)
+        image.image_id = self._db.write_image(image)
+        frame = pycolmap.Frame()
+        frame.rig_id = rig_id
+        frame.add_data_id(image.data_id)
+        self._db.write_frame(frame)
+        return image
+
+    def _image_id(self, name: str) -> int:
+        if name not in self:
+            raise FormatError(f"{self.path}: no features of image {name!r}")
+        return self._db.read_image_with_name(name).image_id
+
+
+class ColmapMatches:
+    """The matches of an open database, before geometric verification. COLMAP stores no scores: they are NaN."""
+
+    def __init__(self, database: ColmapDatabase) -> None:
+        self.database = database
+
+    def close(self) -> None:
+        """The database belongs to who opened it."""
+
+    def __contains__(self, pair: tuple[str, str]) -> bool:
+        a, b = (self.database._image_id(name) for name in pair)
+        return self.database._db.exists_matches(a, b)
+
+    def read(self, name_a: str, name_b: str) -> Matches:
+        """Index pairs in the order asked for. Raises FormatError if the pair was not matched."""
+        if (name_a, name_b) not in self:
+            raise FormatError(f"{self.database.path}: no matches of {name_a!r} and {name_b!r}")
+        a, b = (self.database._image_id(name) for name in (name_a, name_b))
+        indices = torch.from_numpy(np.array(self.database._db.read_matches(a, b), dtype=np.int64)).reshape(-1, 2)
+        return Matches(indices, torch.full((len(indices),), torch.nan))
+
+    def clear(self) -> None:
+        """Forget all matches, verified ones included; the images and keypoints stay."""
+        self.database._db.clear_matches()
+        self.database._db.clear_two_view_geometries()
+
+    def __len__(self) -> int:
+        """Number of matched pairs."""
+        return self.database._db.num_matched_image_pairs()
+
+    def write(self, name_a: str, name_b: str, matches: Matches) -> None:
+        a, b = (self.database._image_id(name) for name in (name_a, name_b))
+        self.database._db.write_matches(a, b, matches.indices.cpu().numpy().astype(np.uint32))
+
+
+def _pycolmap_camera(image_size: tuple[int, int], image_path: str | Path | None, camera: Camera | None) -> Any:
+    pycolmap = optional.load("pycolmap")
+    width, height = image_size
+    if camera is not None:
+        if camera.image_size != image_size:
+            raise FormatError(f"the camera is {camera.image_size} and the image {image_size} pixels large")
+        return pycolmap.Camera(
+            model=camera.model,
+            width=width,
+            height=height,
+            params=camera.params.double().tolist(),
+            has_prior_focal_length=True,
+        )
+    focal, known = _FOCAL_FACTOR * max(width, height), False
+    if image_path is not None:
+        guess = pycolmap.infer_camera_from_image(image_path)
+        # Our pixels are upright; EXIF's focal length is in pixels of the longer side either way.
+        known = guess.has_prior_focal_length
+        focal = guess.mean_focal_length() * max(width, height) / max(guess.width, guess.height)
+    out = pycolmap.Camera.create_from_model_name(0, "SIMPLE_RADIAL", focal, width, height)
+    out.has_prior_focal_length = known
+    return out

@@ -1,0 +1,145 @@
+"""hloc's HDF5 files of features and matches. Pixels have integer centres there: ∓0.5 in this file.
+
+float32 keypoints come back exactly if x >= 0.25; nearer to the border, to 2⁻²⁶ px.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+
+from traqpoint import optional
+from traqpoint.errors import FormatError
+from traqpoint.geometry.pixels import colmap_from_opencv, opencv_from_colmap
+from traqpoint.io.npz import features_from_arrays, pair_name
+from traqpoint.types import Features, Matches
+
+_FEATURE_KEYS = ("keypoints", "scores", "descriptors", "image_size")
+
+
+class _H5File:
+    def __init__(self, path: str | Path, mode: str = "a") -> None:
+        """mode: "a" to append, "r" to read only. Raises FormatError if the file is missing or not HDF5."""
+        h5py = optional.load("h5py")
+        self.path = Path(path)
+        if mode == "a":
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # Not libver="latest": it marks the file as open, and after a kill HDF5 refuses it.
+            self._file = h5py.File(self.path, mode)
+        except FileNotFoundError:
+            raise FormatError(f"{self.path}: no such file") from None
+        except OSError as error:
+            raise FormatError(f"{self.path}: not a readable HDF5 file ({error})") from None
+
+    def close(self) -> None:
+        self._file.close()
+
+    def clear(self) -> None:
+        """Delete all groups."""
+        for name in list(self._file):
+            del self._file[name]
+        self._file.flush()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _replace(self, name: str, arrays: dict[str, np.ndarray], attributes: dict[str, dict[str, float]]) -> None:
+        if name in self._file:
+            del self._file[name]
+        group = self._file.create_group(name)
+        for key, array in arrays.items():
+            group.create_dataset(key, data=array)
+            group[key].attrs.update(attributes.get(key, {}))
+        # A group reaches the disk whole: killed later, the file keeps it.
+        self._file.flush()
+
+    def _group(self, name: str) -> Any:
+        h5py = optional.load("h5py")
+        group = self._file.get(name)
+        return group if isinstance(group, h5py.Group) else None
+
+
+class HlocFeatures(_H5File):
+    """One group per image name: keypoints (N, 2), scores (N,), descriptors (D, N) float32, image_size (W, H)."""
+
+    def key(self, name: str) -> str:
+        return name
+
+    def names(self) -> list[str]:
+        found: list[str] = []
+        self._file.visit(lambda name: found.append(name) if name in self else None)
+        return sorted(found)
+
+    def __contains__(self, name: str) -> bool:
+        group = self._group(name)
+        return group is not None and all(key in group for key in _FEATURE_KEYS)
+
+    def read(self, name: str) -> Features:
+        """Features of one image. Raises FormatError naming the file, the image and the key that is wrong."""
+        group = self._group(name)
+        if group is None:
+            raise FormatError(f"{self.path}: no features of image {name!r}")
+        for key in _FEATURE_KEYS:
+            if key not in group:
+                raise FormatError(f"{self.path}: {name}: key {key!r} is missing")
+        try:
+            arrays = {key: np.asarray(group[key]) for key in _FEATURE_KEYS}
+        except OSError as error:
+            raise FormatError(f"{self.path}: {name}: damaged ({error})") from None
+        # hloc's own extractors may have stored half precision: readable, though their pixels are rounded already.
+        for key in ("keypoints", "scores", "descriptors"):
+            arrays[key] = arrays[key].astype(np.float32)
+        arrays["keypoints"] = colmap_from_opencv(arrays["keypoints"])
+        arrays["descriptors"] = arrays["descriptors"].T
+        return features_from_arrays(arrays, f"{self.path}: {name}")
+
+    def write(self, name: str, features: Features) -> None:
+        arrays = features.numpy()
+        arrays["keypoints"] = opencv_from_colmap(arrays["keypoints"])
+        arrays["descriptors"] = np.ascontiguousarray(arrays["descriptors"].T)
+        # hloc reads a keypoint's standard deviation in pixels here; 1 is its own default.
+        self._replace(name, arrays, {"keypoints": {"uncertainty": 1.0}})
+
+
+class HlocMatches(_H5File):
+    """One group per pair: matches0 (N,) the keypoint of image b for each of image a, or -1; matching_scores0 (N,)."""
+
+    def __contains__(self, pair: tuple[str, str]) -> bool:
+        group = self._group(pair_name(*pair))
+        return group is not None and "matches0" in group and "matching_scores0" in group
+
+    def __len__(self) -> int:
+        """Number of pairs."""
+        return sum(len(group) for group in self._file.values())
+
+    def read(self, name_a: str, name_b: str) -> Matches:
+        """Matches of a pair, whichever way round they were stored. Raises FormatError if there are none."""
+        for first, second, flip in ((name_a, name_b, False), (name_b, name_a, True)):
+            if (first, second) in self:
+                group = self._group(pair_name(first, second))
+                target = torch.from_numpy(group["matches0"][()].astype(np.int64))
+                scores = torch.from_numpy(group["matching_scores0"][()].astype(np.float32))
+                if target.ndim != 1 or scores.shape != target.shape:
+                    raise FormatError(f"{self.path}: {first}, {second}: matches0 and matching_scores0 differ in size")
+                source = (target >= 0).nonzero().squeeze(1)
+                indices = torch.stack([source, target[source]], dim=-1)
+                return Matches(indices.flip(1) if flip else indices, scores[source])
+        raise FormatError(f"{self.path}: no matches of {name_a!r} and {name_b!r}")
+
+    def write(self, name_a: str, name_b: str, matches: Matches, num_keypoints_a: int) -> None:
+        """num_keypoints_a: how many keypoints image a has, the length of hloc's arrays."""
+        source, target = matches.indices.cpu().numpy().T
+        # int32, not hloc's int16: that cannot name keypoint 40000.
+        matches0 = np.full(num_keypoints_a, -1, dtype=np.int32)
+        scores0 = np.zeros(num_keypoints_a, dtype=np.float32)
+        matches0[source] = target
+        scores0[source] = matches.scores.detach().cpu().numpy()
+        self._replace(pair_name(name_a, name_b), {"matches0": matches0, "matching_scores0": scores0}, {})

@@ -1,0 +1,136 @@
+"""Frames from video files, webcams and folders, and video files from frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sized
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from traqpoint import optional
+from traqpoint.errors import ImageError
+from traqpoint.image import list_images, read_image
+
+Source = str | Path | int | Iterable[str | Path | np.ndarray]
+"""A video file, a webcam's index, a folder of images, or a list of image paths or uint8 (H, W, 3) RGB arrays."""
+
+
+def read_frames(source: Source) -> Iterator[np.ndarray]:
+    """Frames as uint8 (H, W, 3) RGB; a folder's images in order of their paths.
+
+    Raises ImageError if the source is missing, cannot be opened or has no frames, DataError for an empty folder.
+    """
+    if isinstance(source, (str, Path)):
+        path = Path(source)
+        if path.is_dir():
+            source = list_images(path)
+        elif not path.is_file():
+            raise ImageError(f"{path}: no such video file or folder of images")
+        else:
+            yield from _capture(str(path), str(path))
+            return
+    if isinstance(source, int):
+        yield from _capture(source, f"webcam {source}")
+        return
+    count = 0
+    for image in source:
+        yield image if isinstance(image, np.ndarray) else read_image(image)
+        count += 1
+    if not count:
+        raise ImageError("the list of frames is empty")
+
+
+def frame_rate(source: Source, default: float = 15.0) -> float:
+    """Frames per second that a video file states; `default` for everything else."""
+    if not isinstance(source, (str, Path)) or not Path(source).is_file():
+        return default
+    cv2 = optional.load("cv2")
+    capture = cv2.VideoCapture(str(source))
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    capture.release()
+    return rate if 1 <= rate <= 1000 else default
+
+
+def count_frames(source: Source) -> int | None:
+    """How many frames to expect; None if that is not known (webcams, generators, some files)."""
+    if isinstance(source, (str, Path)) and Path(source).is_dir():
+        return len(list_images(source))
+    if isinstance(source, (str, Path)) and Path(source).is_file():
+        cv2 = optional.load("cv2")
+        capture = cv2.VideoCapture(str(source))
+        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        capture.release()
+        return count if count > 0 else None
+    return len(source) if isinstance(source, Sized) and not isinstance(source, (str, Path)) else None
+
+
+def _capture(source: str | int, name: str) -> Iterator[np.ndarray]:
+    cv2 = optional.load("cv2")
+    capture = cv2.VideoCapture(source)
+    try:
+        if not capture.isOpened():
+            raise ImageError(f"{name}: cannot be opened as a video (empty, damaged, or a codec that OpenCV lacks)")
+        found = False
+        while True:
+            ok, frame = capture.read()
+            if not ok:
+                break
+            found = True
+            yield np.ascontiguousarray(frame[..., ::-1])
+        if not found:
+            raise ImageError(f"{name}: the video has no readable frame")
+    finally:
+        capture.release()
+
+
+class VideoWriter:
+    """Write uint8 (H, W, 3) RGB frames into an mp4; use as a context manager.
+
+    The first frame's size holds for the whole video, made even because codecs ask for that; frames of another size
+    are fitted into it. The file appears under its name when the writer closes without an error.
+    """
+
+    def __init__(self, path: str | Path, fps: float = 15.0) -> None:
+        self.path = Path(path)
+        self.fps = fps
+        self._partial = self.path.with_name(f".{self.path.stem}.partial{self.path.suffix}")
+        self._writer: Any = None
+        self._size = (0, 0)
+
+    def write(self, frame: np.ndarray) -> None:
+        cv2 = optional.load("cv2")
+        if self._writer is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            height, width = frame.shape[:2]
+            self._size = (width + width % 2, height + height % 2)
+            codec = cv2.VideoWriter.fourcc(*"mp4v")
+            self._writer = cv2.VideoWriter(str(self._partial), codec, self.fps, self._size)
+            if not self._writer.isOpened():
+                raise ImageError(f"{self.path}: this video cannot be written (use the suffix .mp4)")
+        self._writer.write(np.ascontiguousarray(self._fitted(frame)[..., ::-1]))
+
+    def _fitted(self, frame: np.ndarray) -> np.ndarray:
+        cv2 = optional.load("cv2")
+        width, height = self._size
+        scale = min(width / frame.shape[1], height / frame.shape[0])
+        if abs(frame.shape[1] - width) > 1 or abs(frame.shape[0] - height) > 1:
+            size = (max(1, int(frame.shape[1] * scale)), max(1, int(frame.shape[0] * scale)))
+            frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+        frame = frame[:height, :width]
+        below, right = height - frame.shape[0], width - frame.shape[1]
+        mode = cv2.BORDER_REPLICATE if below <= 1 and right <= 1 else cv2.BORDER_CONSTANT
+        return cv2.copyMakeBorder(frame, 0, below, 0, right, mode)
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._writer is None:
+            return
+        self._writer.release()
+        if error is None:
+            self._partial.replace(self.path)
+        else:
+            self._partial.unlink(missing_ok=True)

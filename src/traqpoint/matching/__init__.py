@@ -1,0 +1,1 @@
+"""Layer 2: from two sets of descriptors to correspondences."""

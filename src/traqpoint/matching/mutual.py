@@ -1,0 +1,111 @@
+"""Mutual nearest neighbours of unit descriptors, in memory that does not grow with the product of the set sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from traqpoint.errors import FormatError
+from traqpoint.matching.config import MatcherConfig
+from traqpoint.types import Device, Features, Matches
+
+_BLOCK_ELEMENTS = 1 << 23
+"""Similarities held at once: 32 MB of float32, which still fills a core or a GPU."""
+
+
+@dataclass(frozen=True)
+class MutualMaxima:
+    """Entries of an (N, M) matrix that are the first maximum of both their row and their column.
+
+    row, column: (K,) int64, rows ascending. value: (K,). row_second, column_second: (K,) the next largest value of the
+    same row and of the same column, -inf if there is none.
+    """
+
+    row: Tensor
+    column: Tensor
+    value: Tensor
+    row_second: Tensor
+    column_second: Tensor
+
+
+def match(
+    features_a: Features,
+    features_b: Features,
+    *,
+    max_ratio: float | None = None,
+    min_similarity: float | None = None,
+) -> Matches:
+    """Mutual nearest neighbours by cosine similarity, which is the score. Of equal descriptors the first one wins.
+
+    max_ratio: keep matches whose Euclidean distance is below this share of the second nearest one's, seen from both
+    images (Lowe's test); a match without a second candidate cannot be judged and is dropped.
+    min_similarity: keep matches with at least this cosine. Raises FormatError if the descriptor dimensions differ.
+    """
+    MatcherConfig(max_ratio=max_ratio, min_similarity=min_similarity)  # checks the ranges
+    a, b = paired_descriptors(features_a, features_b)
+    maxima = mutual_maxima(lambda start, stop: a[start:stop] @ b.T, len(a), len(b), a.device)
+    keep = torch.isfinite(maxima.value)
+    if min_similarity is not None:
+        keep &= maxima.value >= min_similarity
+    if max_ratio is not None:
+        second = torch.maximum(maxima.row_second, maxima.column_second)
+        alone = torch.isinf(torch.minimum(maxima.row_second, maxima.column_second))
+        # |a - b|² = 2 - 2 cos for unit vectors.
+        squared, squared_second = (2 - 2 * maxima.value).clamp(min=0), (2 - 2 * second).clamp(min=0)
+        keep &= ~alone & (squared < max_ratio**2 * squared_second)
+    indices = torch.stack([maxima.row[keep], maxima.column[keep]], dim=-1)
+    return Matches(indices, maxima.value[keep])
+
+
+def paired_descriptors(features_a: Features, features_b: Features) -> tuple[Tensor, Tensor]:
+    """Both descriptor sets as float32 on the first one's device. Raises FormatError if their dimensions differ."""
+    a = features_a.descriptors.float()
+    b = features_b.descriptors.to(a.device).float()
+    if a.shape[1] != b.shape[1]:
+        raise FormatError(
+            f"descriptors of {a.shape[1]} and {b.shape[1]} dimensions cannot be matched: extract both images with the "
+            "same weights"
+        )
+    return a, b
+
+
+def row_blocks(rows: int, columns: int) -> list[tuple[int, int]]:
+    """[start, stop) ranges over the rows such that a block of the (rows, columns) matrix stays small."""
+    step = max(1, _BLOCK_ELEMENTS // max(1, columns))
+    return [(start, min(rows, start + step)) for start in range(0, rows, step)]
+
+
+def mutual_maxima(block: Callable[[int, int], Tensor], rows: int, columns: int, device: Device) -> MutualMaxima:
+    """Mutual maxima of an (rows, columns) matrix of which `block(start, stop)` gives the rows [start, stop)."""
+    if rows == 0 or columns == 0:
+        index, value = torch.empty(0, dtype=torch.long, device=device), torch.empty(0, device=device)
+        return MutualMaxima(index, index, value, value, value)
+    in_row: list[tuple[Tensor, Tensor, Tensor]] = []
+    best = torch.full((columns,), -torch.inf, device=device)
+    second = best.clone()
+    best_row = torch.zeros(columns, dtype=torch.long, device=device)
+    for start, stop in row_blocks(rows, columns):
+        values = block(start, stop)
+        in_row.append(_first_maximum(values, dim=1))
+        index, value, runner_up = _first_maximum(values, dim=0)
+        wins = value > best  # strictly: an earlier block keeps a tie
+        second = torch.maximum(torch.minimum(value, best), torch.maximum(second, runner_up))
+        best_row = torch.where(wins, index + start, best_row)
+        best = torch.where(wins, value, best)
+    best_column, value, row_second = (torch.cat(parts) for parts in zip(*in_row, strict=True))
+    row = torch.arange(rows, device=device)
+    mutual = best_row[best_column] == row
+    column = best_column[mutual]
+    return MutualMaxima(row[mutual], column, value[mutual], row_second[mutual], second[column])
+
+
+def _first_maximum(values: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Index of the first maximum, its value, and the largest of the others (-inf if there are none)."""
+    value, index = values.max(dim)
+    if values.shape[dim] == 1:
+        return index, value, torch.full_like(value, -torch.inf)
+    others = values.scatter(dim, index.unsqueeze(dim), -torch.inf)
+    return index, value, others.amax(dim)

@@ -1,0 +1,95 @@
+"""Tracks of a video, frame by frame, in memory and time that do not grow with the frames behind."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from traqpoint.matching.mutual import mutual_maxima, paired_descriptors
+from traqpoint.tracking.config import TrackerConfig
+from traqpoint.types import Features, Tracks
+
+
+class OnlineTracker:
+    """Feed it the Features of one frame after the other; every keypoint continues a live track or starts one."""
+
+    def __init__(self, config: TrackerConfig | None = None) -> None:
+        self.config = config or TrackerConfig()
+        self.num_frames = 0
+        self._next_id = 0
+        self._live: Features | None = None  # last sighting of each live track
+        self._live_id = torch.empty(0, dtype=torch.long)
+        self._live_frame = torch.empty(0, dtype=torch.long)
+        self._seen: list[tuple[Tensor, Tensor]] = []  # per frame: track ids (N,), xy (N, 2), on the CPU
+
+    def update(self, features: Features) -> Tensor:
+        """Take in the next frame; returns the track id of each of its keypoints, (N,) int64 on the CPU.
+
+        Matches are mutual nearest neighbours among the pairs that `max_displacement` allows.
+        Raises FormatError if the descriptor dimension changes.
+        """
+        frame = self.num_frames
+        ids = torch.full((len(features),), -1, dtype=torch.long)
+        continued = torch.zeros(len(self._live_id), dtype=torch.bool)
+        if self._live is not None:
+            keypoint, live = self._match(features, self._live, frame)
+            ids[keypoint] = self._live_id[live]
+            continued[live] = True
+        new = ids < 0
+        ids[new] = torch.arange(self._next_id, self._next_id + int(new.sum()))
+        self._next_id += int(new.sum())
+        self._keep(features, ids, ~continued & (frame + 1 - self._live_frame <= self.config.max_gap))
+        self._seen.append((ids, features.keypoints.detach().cpu().float()))
+        self.num_frames += 1
+        return ids
+
+    def tracks(self, min_length: int = 2, since: int = 0) -> Tracks:
+        """All tracks so far, dead ones included, with at least `min_length` observations, as `update` numbered them.
+
+        since: leave out the observations of earlier frames (for drawing the end of a long video).
+        """
+        seen = self._seen[since:]
+        sizes = torch.tensor([len(ids) for ids, _ in seen], dtype=torch.long)
+        frame = torch.repeat_interleave(torch.arange(since, since + len(seen)), sizes)
+        track_id = torch.cat([ids for ids, _ in seen] or [torch.empty(0, dtype=torch.long)])
+        xy = torch.cat([xy for _, xy in seen] or [torch.empty(0, 2)])
+        keypoint = torch.cat([torch.arange(n) for n in sizes.tolist()] or [torch.empty(0, dtype=torch.long)])
+        order = track_id.argsort(stable=True)  # frames ascend already
+        if order.numel():
+            order = order[track_id.bincount()[track_id[order]] >= min_length]
+        return Tracks(frame[order], keypoint[order], track_id[order], xy[order], self.num_frames)
+
+    def _match(self, features: Features, live: Features, frame: int) -> tuple[Tensor, Tensor]:
+        a, b = paired_descriptors(features, live)
+        xy, live_xy = features.keypoints.float(), live.keypoints.to(a.device).float()
+        limit = self.config.max_displacement
+        reach = None if limit is None else limit * (frame - self._live_frame).to(a.device)
+
+        def similarity(start: int, stop: int) -> Tensor:
+            values = a[start:stop] @ b.T
+            if reach is None:
+                return values
+            # Not from the dot product: at 4000 px float32 would be off by pixels.
+            far = torch.cdist(xy[start:stop], live_xy, compute_mode="donot_use_mm_for_euclid_dist") > reach
+            return values.masked_fill(far, -torch.inf)
+
+        maxima = mutual_maxima(similarity, len(a), len(b), a.device)
+        keep = maxima.value >= self.config.min_similarity
+        return maxima.row[keep].cpu(), maxima.column[keep].cpu()
+
+    def _keep(self, features: Features, ids: Tensor, waiting: Tensor) -> None:
+        now = torch.full((len(features),), self.num_frames, dtype=torch.long)
+        live = self._live
+        if live is not None:
+            old = Features(
+                live.keypoints[waiting], live.scores[waiting], live.descriptors[waiting], live.image_size
+            ).to(features.keypoints.device)
+            features = Features(
+                torch.cat([old.keypoints, features.keypoints]),
+                torch.cat([old.scores, features.scores]),
+                torch.cat([old.descriptors, features.descriptors]),
+                features.image_size,
+            )
+        self._live = features
+        self._live_id = torch.cat([self._live_id[waiting], ids])
+        self._live_frame = torch.cat([self._live_frame[waiting], now])

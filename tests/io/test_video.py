@@ -1,0 +1,100 @@
+"""Frames from files and folders, and back."""
+
+import cv2
+import numpy as np
+import pytest
+
+from traqpoint.errors import DataError, ImageError
+from traqpoint.image import write_image
+from traqpoint.io.video import VideoWriter, count_frames, frame_rate, read_frames
+
+
+def picture(value: int, width: int = 64, height: int = 48) -> np.ndarray:
+    out = np.zeros((height, width, 3), dtype=np.uint8)
+    out[..., 0] = value  # red only: a swap of channels would show
+    out[: height // 2, :, 1] = 200
+    return out
+
+
+@pytest.mark.parametrize("size", [(64, 48), (65, 47), (1, 1)])
+def test_a_video_round_trip_keeps_order_size_and_colour(tmp_path, size):
+    """Frames come back in order, RGB, at the even size just above."""
+    with VideoWriter(tmp_path / "v.mp4", fps=12) as video:
+        for value in (40, 120, 220):
+            video.write(picture(value, *size))
+    frames = list(read_frames(tmp_path / "v.mp4"))
+    even = tuple(n + n % 2 for n in size)
+    assert [f.shape for f in frames] == [(even[1], even[0], 3)] * 3 and frames[0].dtype == np.uint8
+    assert count_frames(tmp_path / "v.mp4") == 3 and frame_rate(tmp_path / "v.mp4") == 12
+    if size[0] > 1:
+        for frame, value in zip(frames, (40, 120, 220), strict=True):
+            below = frame[frame.shape[0] // 2 + 4 :].reshape(-1, 3).mean(0)
+            np.testing.assert_allclose(below, (value, 0, 0), atol=12)
+            assert frame[: frame.shape[0] // 2 - 4, :, 1].mean() > 180
+
+
+def test_frames_of_other_sizes_are_fitted(tmp_path):
+    """A later frame of another shape is scaled into the first one's size without distortion, the rest black."""
+    with VideoWriter(tmp_path / "v.mp4") as video:
+        video.write(np.full((100, 200, 3), 255, dtype=np.uint8))
+        video.write(np.full((400, 400, 3), 255, dtype=np.uint8))
+        video.write(np.full((40, 80, 3), 255, dtype=np.uint8))
+    frames = list(read_frames(tmp_path / "v.mp4"))
+    assert {f.shape for f in frames} == {(100, 200, 3)}
+    assert frames[1][:, :90].min() > 200 and frames[1][:, 110:].max() < 50
+    assert frames[2].min() > 200
+
+
+def test_an_interrupted_video_leaves_no_file(tmp_path):
+    """A video appears whole or not at all."""
+    with pytest.raises(KeyboardInterrupt), VideoWriter(tmp_path / "v.mp4") as video:
+        video.write(picture(1))
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_and_lists(tmp_path):
+    """A folder gives its images by path, a list its paths and arrays as they come."""
+    for name, value in (("b.png", 20), ("a.png", 10)):
+        write_image(tmp_path / name, picture(value))
+    assert [f[-1, 0, 0] for f in read_frames(tmp_path)] == [10, 20] and count_frames(tmp_path) == 2
+    mixed = [tmp_path / "b.png", picture(30)]
+    assert [f[-1, 0, 0] for f in read_frames(mixed)] == [20, 30] and count_frames(mixed) == 2
+    assert count_frames(iter(mixed)) is None and frame_rate(tmp_path) == 15.0
+
+
+def test_sources_that_cannot_be_read_are_named(tmp_path):
+    """Missing, empty, truncated and non-video files, empty folders and absent webcams raise one clear error."""
+    with VideoWriter(tmp_path / "good.mp4") as video:
+        for _ in range(3):
+            video.write(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    whole = (tmp_path / "good.mp4").read_bytes()
+    for name, content in {"empty": b"", "text": b"hello" * 100, "half": whole[: len(whole) // 2]}.items():
+        (tmp_path / f"{name}.mp4").write_bytes(content)
+        with pytest.raises(ImageError, match=f"{name}.mp4"):
+            list(read_frames(tmp_path / f"{name}.mp4"))
+    with pytest.raises(ImageError, match=r"nothing\.mp4: no such video"):
+        list(read_frames(tmp_path / "nothing.mp4"))
+    with pytest.raises(ImageError, match="empty"):
+        list(read_frames([]))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match="no images"):
+        list(read_frames(tmp_path / "folder"))
+
+
+def test_an_absent_webcam_is_named(monkeypatch):
+    """A webcam that cannot be opened raises ImageError with its index."""
+
+    class Absent:
+        def __init__(self, index):
+            assert index == 7
+
+        def isOpened(self):
+            return False
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr(cv2, "VideoCapture", Absent)
+    with pytest.raises(ImageError, match="webcam 7"):
+        list(read_frames(7))

@@ -1,0 +1,119 @@
+"""The online tracker on hand-made frames."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from traqpoint.errors import ConfigError, FormatError
+from traqpoint.tracking.config import TrackerConfig
+from traqpoint.tracking.online import OnlineTracker
+from traqpoint.types import Features
+
+EYE = torch.eye(6)
+
+
+def frame(points: dict[int, tuple[float, float]], dim: int = 6) -> Features:
+    """A frame that shows scene points, each with its own descriptor."""
+    ids = list(points)
+    xy = torch.tensor([points[i] for i in ids]).reshape(-1, 2)
+    return Features(xy, torch.ones(len(ids)), torch.eye(dim)[ids].reshape(-1, dim), (100, 100))
+
+
+def test_points_keep_their_track_whatever_their_order():
+    """Ids follow the descriptor, new points get new ids, and tracks() is sorted by track and frame."""
+    tracker = OnlineTracker()
+    assert tracker.update(frame({0: (1, 1), 1: (5, 5)})).tolist() == [0, 1]
+    assert tracker.update(frame({2: (9, 9), 1: (6, 5), 0: (2, 1)})).tolist() == [2, 1, 0]
+    assert tracker.update(frame({0: (3, 1)})).tolist() == [0]
+    tracks = tracker.tracks()
+    assert tracks.num_frames == 3
+    assert tracks.track_id.tolist() == [0, 0, 0, 1, 1]
+    assert tracks.frame.tolist() == [0, 1, 2, 0, 1]
+    assert tracks.keypoint.tolist() == [0, 2, 0, 1, 1]
+    assert tracks.xy.tolist() == [[1, 1], [2, 1], [3, 1], [5, 5], [6, 5]]
+    assert tracker.tracks(min_length=1).track_id.tolist() == [0, 0, 0, 1, 1, 2]
+
+
+@pytest.mark.parametrize(("max_gap", "same"), [(1, False), (2, False), (3, True)])
+def test_a_track_survives_gaps_up_to_max_gap(max_gap, same):
+    """Seen in frames 0 and 3, a point is the same track only if three frames back is still alive."""
+    tracker = OnlineTracker(TrackerConfig(max_gap=max_gap))
+    first = tracker.update(frame({0: (1, 1)}))
+    tracker.update(frame({1: (5, 5)}))
+    tracker.update(frame({}))
+    assert (tracker.update(frame({0: (1, 1)})).tolist() == first.tolist()) == same
+
+
+def test_max_displacement_is_per_frame_and_chooses_the_near_twin():
+    """Out of two identical points the reachable one is continued; the reach grows with the gap."""
+    tracker = OnlineTracker(TrackerConfig(max_displacement=3.0))
+    tracker.update(frame({0: (10, 10)}))
+    twins = Features(torch.tensor([[50.0, 10], [12, 10]]), torch.ones(2), EYE[[0, 0]], (100, 100))
+    assert tracker.update(twins).tolist() == [1, 0]
+
+    tracker = OnlineTracker(TrackerConfig(max_displacement=3.0))
+    tracker.update(frame({0: (10, 10)}))
+    assert tracker.update(frame({0: (15, 10)})).tolist() == [1]
+    tracker = OnlineTracker(TrackerConfig(max_displacement=3.0))
+    tracker.update(frame({0: (10, 10)}))
+    tracker.update(frame({}))
+    assert tracker.update(frame({0: (15, 10)})).tolist() == [0]
+
+
+def test_displacement_is_exact_far_from_the_origin():
+    """At 4000 px a move of 1.01 px is beyond a limit of 1 px and 0.99 px is within."""
+    for move, expected in ((1.01, 1), (0.99, 0)):
+        tracker = OnlineTracker(TrackerConfig(max_displacement=1.0))
+        tracker.update(frame({0: (3999.0, 3999.0)}))
+        assert tracker.update(frame({0: (3999.0 - move, 3999.0)})).tolist() == [expected]
+
+
+def test_dissimilar_points_start_a_new_track():
+    """Below min_similarity a keypoint is not continued."""
+    near = F.normalize(torch.tensor([[1.0, 1.0, 0, 0, 0, 0]]), dim=-1)  # cosine 0.707 to EYE[0]
+    for limit, expected in ((0.8, 1), (0.7, 0)):
+        tracker = OnlineTracker(TrackerConfig(min_similarity=limit))
+        tracker.update(frame({0: (1, 1)}))
+        assert tracker.update(Features(torch.ones(1, 2), torch.ones(1), near, (100, 100))).tolist() == [expected]
+
+
+def test_descriptors_are_those_of_the_last_sighting():
+    """A slow change of appearance, 40 degrees per frame, is followed over 160 degrees."""
+    tracker = OnlineTracker(TrackerConfig(min_similarity=0.7))
+    for degrees in (0, 40, 80, 120, 160):
+        angle = torch.deg2rad(torch.tensor(float(degrees)))
+        descriptor = torch.stack([angle.cos(), angle.sin()])[None]
+        ids = tracker.update(Features(torch.ones(1, 2), torch.ones(1), descriptor, (100, 100)))
+        assert ids.tolist() == [0]
+
+
+def test_empty_frames_and_no_frames():
+    """Frames without keypoints count as frames; a tracker that saw nothing has no tracks."""
+    tracker = OnlineTracker()
+    assert len(tracker.tracks()) == 0 and tracker.tracks().num_frames == 0
+    assert tracker.update(frame({})).shape == (0,)
+    assert tracker.update(frame({})).shape == (0,)
+    assert len(tracker.tracks(min_length=1)) == 0 and tracker.tracks().num_frames == 2
+
+
+def test_since_gives_the_same_observations_of_the_last_frames():
+    """tracks(since=k) is tracks() without the frames before k."""
+    tracker = OnlineTracker()
+    for t in range(6):
+        tracker.update(frame({i: (t + 0.0, i) for i in range(t % 3, 4)}))
+    everything, late = tracker.tracks(min_length=1), tracker.tracks(min_length=1, since=3)
+    chosen = everything.frame >= 3
+    for name in ("frame", "keypoint", "track_id", "xy"):
+        assert torch.equal(getattr(late, name), getattr(everything, name)[chosen])
+    assert late.num_frames == 6
+
+
+def test_bad_values_are_named():
+    """Settings out of range and a change of descriptor dimension raise."""
+    for bad in ({"max_gap": 0}, {"max_displacement": -1.0}, {"min_similarity": 3.0}):
+        with pytest.raises(ConfigError, match=next(iter(bad))):
+            TrackerConfig(**bad)
+    tracker = OnlineTracker()
+    tracker.update(frame({0: (1, 1)}))
+    with pytest.raises(FormatError, match="dimensions"):
+        tracker.update(frame({0: (1, 1)}, dim=4))
