@@ -88,16 +88,23 @@ class HomographyGeometry:
 @dataclass(frozen=True)
 class DepthGeometry:
     """Posed frames with depth. depth: (B, T, H, W) z-depth, NaN unknown. K: (B, T, 3, 3).
-    cam_from_world: (B, T, 4, 4)."""
+    cam_from_world: (B, T, 4, 4). tolerance: see RELATIVE_DEPTH_TOLERANCE; exact depth allows less."""
 
     depth: Tensor
     K: Tensor
     cam_from_world: Tensor
+    tolerance: float = RELATIVE_DEPTH_TOLERANCE
 
     def warp(self, source: int, target: int, xy: Tensor) -> WarpedPoints:
         target_from_source = self.cam_from_world[:, target] @ invert_rigid(self.cam_from_world[:, source])
         return warp_depth(
-            xy, self.depth[:, source], self.K[:, source], self.K[:, target], target_from_source, self.depth[:, target]
+            xy,
+            self.depth[:, source],
+            self.K[:, source],
+            self.K[:, target],
+            target_from_source,
+            self.depth[:, target],
+            self.tolerance,
         )
 
     def valid(self, frame: int) -> Tensor:
