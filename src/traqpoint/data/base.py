@@ -1,0 +1,39 @@
+"""What the training loop asks of a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from traqpoint.errors import DataError, ImageError
+from traqpoint.image import list_images, read_image
+from traqpoint.types import Sequence
+
+
+class Source(Protocol):
+    """An endless, seeded supply of sequences."""
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Sequence:
+        """The next batch; everything random comes from `generator` (on the CPU)."""
+        ...
+
+
+def load_photos(folder: str | Path, min_side: int = 64, limit: int | None = None) -> list[Tensor]:
+    """All images below `folder` as uint8 (3, H, W) tensors, sorted by path; the first `limit` of them.
+
+    Unreadable files and images with a side below `min_side` px are left out. Raises DataError if none is left.
+    """
+    photos: list[Tensor] = []
+    for path in list_images(folder)[:limit]:
+        try:
+            image = read_image(path)
+        except ImageError:
+            continue
+        if min(image.shape[:2]) >= min_side:
+            photos.append(torch.from_numpy(image).permute(2, 0, 1).contiguous())
+    if not photos:
+        raise DataError(f"{folder}: no readable image of at least {min_side} px")
+    return photos

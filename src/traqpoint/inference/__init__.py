@@ -1,0 +1,1 @@
+"""Layer 3: from images to features, matches and tracks on disk."""

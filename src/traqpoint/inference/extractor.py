@@ -1,0 +1,133 @@
+"""Images to features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from traqpoint.errors import ConfigError
+from traqpoint.geometry.sampling import sample_descriptors
+from traqpoint.image import pad_to_multiple, read_image, resize_long_side, to_tensor
+from traqpoint.models.detect import detect
+from traqpoint.models.layers import channels_last
+from traqpoint.models.traqpoint import TraqPoint
+from traqpoint.types import Features
+
+Image = str | Path | np.ndarray | Tensor
+
+
+@dataclass(frozen=True)
+class ExtractorConfig:
+    """How features are extracted; written beside every result."""
+
+    weights: str = "traqpoint-s"
+    """Packaged name or path of a .safetensors file."""
+    max_keypoints: int = 2048
+    """Keep this many, best first."""
+    nms_radius: int = 2
+    """Non-maximum suppression window is (2r+1)² pixels."""
+    threshold: float = 0.0
+    """Smallest score, in [0, 1)."""
+    long_side: int | None = None
+    """Shrink larger images to this many pixels first; keypoints come back in the original image's pixels."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps …"""
+
+    def __post_init__(self) -> None:
+        if self.max_keypoints < 1:
+            raise ConfigError(f"max_keypoints must be at least 1, got {self.max_keypoints}")
+        if self.nms_radius < 1:
+            raise ConfigError(f"nms_radius must be at least 1, got {self.nms_radius}")
+        if not 0 <= self.threshold < 1:
+            raise ConfigError(f"threshold must lie in [0, 1), got {self.threshold}")
+        if self.long_side is not None and self.long_side < 32:
+            raise ConfigError(f"long_side must be at least 32, got {self.long_side}")
+
+
+def resolve_device(device: str) -> torch.device:
+    """ "auto" is CUDA, else Apple's GPU, else the CPU. Raises ConfigError for a device that is not there."""
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+        return torch.device(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
+
+
+class Extractor:
+    """Detects and describes keypoints.
+
+    An image is a path, a numpy (H, W, 3) RGB uint8 array or a torch (3, H, W) float tensor in [0, 1], of any size.
+    The same image gives the same features alone and in any batch.
+    """
+
+    def __init__(self, weights: str | Path | TraqPoint = "traqpoint-s", **options) -> None:
+        """weights: packaged name, path, or a model (which is then folded for inference). options: ExtractorConfig."""
+        unknown = set(options) - set(ExtractorConfig.__dataclass_fields__)
+        if unknown:
+            raise ConfigError(f"unknown option {', '.join(sorted(unknown))}")
+        name = type(weights).__name__ if isinstance(weights, TraqPoint) else str(weights)
+        self.config = ExtractorConfig(weights=name, **options)
+        self.device = resolve_device(self.config.device)
+        model = weights if isinstance(weights, TraqPoint) else TraqPoint.from_pretrained(weights)
+        self.model = channels_last(model.folded().to(self.device))
+
+    def __call__(self, image: Image) -> Features:
+        return self.batch([image])[0]
+
+    def batch(self, images: Sequence[Image]) -> list[Features]:
+        """Features of images of any sizes, in order; images that are padded to the same size share a forward pass."""
+        tensors = [_load(image) for image in images]
+        sizes = [(t.shape[-1], t.shape[-2]) for t in tensors]
+        if self.config.long_side is not None:
+            tensors = [resize_long_side(t, self.config.long_side) for t in tensors]
+        padded = [pad_to_multiple(t, self.model.stride) for t in tensors]
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for i, tensor in enumerate(padded):
+            groups.setdefault(tuple(tensor.shape), []).append(i)
+        out: dict[int, Features] = {}
+        for members in groups.values():
+            stack = torch.stack([padded[i] for i in members])
+            used = [(tensors[i].shape[-1], tensors[i].shape[-2]) for i in members]
+            for i, features in zip(members, self._forward(stack, used), strict=True):
+                out[i] = _rescaled(features, sizes[i])
+        return [out[i] for i in range(len(images))]
+
+    @torch.inference_mode()
+    def _forward(self, images: Tensor, used: list[tuple[int, int]]) -> list[Features]:
+        """images (B, 3, H, W), of which the top-left used[i] = (W, H) pixels are image."""
+        height, width = images.shape[-2:]
+        images = images.to(self.device).contiguous(memory_format=torch.channels_last)
+        logits, descriptors = self.model.dense(images)
+        valid = torch.zeros(images.shape[0], height, width, dtype=torch.bool, device=self.device)
+        for i, (w, h) in enumerate(used):
+            valid[i, :h, :w] = True
+        found = detect(logits, self.config.max_keypoints, self.config.nms_radius, self.config.threshold, valid)
+        out = []
+        for i, (xy, scores) in enumerate(found):
+            vectors = sample_descriptors(descriptors[i : i + 1], xy.unsqueeze(0), (width, height))[0]
+            # Refinement may step half a pixel over the image's last row: stay inside 0 <= x < W.
+            limit = torch.nextafter(xy.new_tensor(used[i]), xy.new_zeros(2))
+            out.append(Features(xy.clamp(min=0).minimum(limit).cpu(), scores.cpu(), vectors.cpu(), used[i]))
+        return out
+
+
+def _load(image: Image) -> Tensor:
+    if isinstance(image, (str, Path)):
+        return to_tensor(read_image(image), str(image))
+    return to_tensor(image)
+
+
+def _rescaled(features: Features, image_size: tuple[int, int]) -> Features:
+    if features.image_size == image_size:
+        return features
+    scale = features.keypoints.new_tensor(image_size) / features.keypoints.new_tensor(features.image_size)
+    return Features(features.keypoints * scale, features.scores, features.descriptors, image_size)

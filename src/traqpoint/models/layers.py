@@ -1,0 +1,68 @@
+"""Building blocks shared by the networks."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class ResidualBlock(nn.Module):
+    """conv-BN-ReLU-conv-BN plus a 1×1 projection, ReLU after the sum (released code)."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.downsample = nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        return F.relu(out + self.downsample(x))
+
+
+class ConvBlock(nn.Sequential):
+    """conv 3×3 or 1×1, BN, ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(inplace=True),
+        )
+
+
+def upsample(x: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
+    """Bilinear resize to (H, W). `align_corners` only to reproduce the authors' networks."""
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=align_corners)
+
+
+_NAMED_PAIRS = (("conv1", "bn1"), ("conv2", "bn2"))
+
+
+@torch.no_grad()
+def fold_batch_norms(module: nn.Module) -> nn.Module:
+    """Fold each BatchNorm into the convolution before it, in place; eval mode only. Same numbers, fewer passes."""
+    neighbours = pairwise(list(module._modules)) if isinstance(module, nn.Sequential) else _NAMED_PAIRS
+    for first, second in neighbours:
+        conv, norm = getattr(module, first, None), getattr(module, second, None)
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            setattr(module, first, fuse_conv_bn_eval(conv, norm))
+            setattr(module, second, nn.Identity())
+    for child in module.children():
+        fold_batch_norms(child)
+    return module
+
+
+def channels_last(module: Module) -> Module:
+    """Lay the weights out as (C_out, H, W, C_in), in place: convolutions on CPUs and tensor cores read them so."""
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

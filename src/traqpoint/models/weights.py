@@ -1,0 +1,110 @@
+"""Weight files: safetensors with the configuration and a content hash in the header. No code is ever executed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from traqpoint.errors import ConfigError, WeightsError
+
+FOLDER = Path(__file__).parent.parent / "weights"
+"""Where the weights that ship with the package lie."""
+
+Config = TypeVar("Config")
+
+
+def available() -> list[str]:
+    """Names of the weights that ship with the package."""
+    return sorted(p.stem for p in FOLDER.glob("*.safetensors"))
+
+
+def locate(name: str | Path) -> Path:
+    """The file behind a packaged name or a path. Raises WeightsError with the known names."""
+    packaged = FOLDER / f"{name}.safetensors"
+    if packaged.is_file():
+        return packaged
+    path = Path(name)
+    if path.is_file():
+        return path
+    raise WeightsError(f"{name}: neither a weight file nor one of the packaged weights ({', '.join(available())})")
+
+
+def content_hash(state: Mapping[str, Tensor]) -> str:
+    """sha256 over names, shapes and bytes of all tensors, independent of their order in the file."""
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        tensor = state[key].detach().cpu().contiguous()
+        digest.update(f"{key}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def write(path: str | Path, state: Mapping[str, Tensor], config: dict[str, Any], metadata: dict[str, str]) -> str:
+    """Write tensors, configuration and metadata at once or not at all; returns the content hash."""
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {k: v.detach().cpu().contiguous() for k, v in state.items()}
+    digest = content_hash(tensors)
+    temporary = path.with_name(path.name + ".part")
+    save_file(tensors, temporary, metadata={**metadata, "config": json.dumps(config), "sha256": digest})
+    os.replace(temporary, path)
+    return digest
+
+
+def read(name: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a packaged name or a .safetensors file.
+
+    Raises WeightsError naming the file if it is missing, truncated, of another format, or fails its hash.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = locate(name)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: not a readable safetensors file ({error})") from None
+    if "sha256" not in metadata or "config" not in metadata:
+        raise WeightsError(f"{path}: a safetensors file, but not written by TraqPoint (no configuration in its header)")
+    if content_hash(state) != metadata["sha256"]:
+        raise WeightsError(f"{path}: the content does not match its hash; the file is corrupt")
+    return state, metadata
+
+
+def parse_config(kind: type[Config], metadata: Mapping[str, str], name: str | Path) -> Config:
+    """Build the dataclass `kind` from the header. Raises WeightsError on unknown or bad values."""
+    try:
+        values = json.loads(metadata["config"])
+        unknown = set(values) - {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+        if unknown:
+            raise ConfigError(f"unknown keys {', '.join(sorted(unknown))}")
+        return kind(**values)
+    except (ValueError, TypeError) as error:
+        raise WeightsError(f"{name}: the configuration in the header does not fit this version ({error})") from None
+
+
+def load_strictly(module: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+    """Load `state` into `module`. Raises WeightsError that counts missing, unexpected and misshapen tensors."""
+    expected = {k: tuple(v.shape) for k, v in module.state_dict().items()}
+    missing = sorted(set(expected) - set(state))
+    unexpected = sorted(set(state) - set(expected))
+    misshapen = sorted(k for k in set(expected) & set(state) if tuple(state[k].shape) != expected[k])
+    problems = [
+        f"{len(keys)} {what} (first: {keys[0]})"
+        for what, keys in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
+        if keys
+    ]
+    if problems:
+        raise WeightsError(f"{name}: these weights belong to another network: {'; '.join(problems)}")
+    module.load_state_dict(dict(state))

@@ -1,0 +1,1 @@
+"""Layer 2, the method: distribution, samples, rewards, advantages, loss. One idea per file."""

@@ -1,0 +1,61 @@
+"""Objectives: the exact expectation, the policy gradient, entropy, and the warm-up imitation."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from traqpoint.policy.distribution import IMPOSSIBLE, entropy, log_probabilities, supported, to_cells
+from traqpoint.policy.sampling import Samples
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean of x where mask; 0 if nowhere."""
+    return torch.where(mask, x, torch.zeros_like(x)).sum() / mask.sum().clamp(min=1)
+
+
+def expected_reward_cells(policy: Tensor, reward: Tensor, cell_px: int, shift: tuple[int, int] = (0, 0)) -> Tensor:
+    """Mean over cells c of Σ_{x∈c} π_c(x) R(x): one keypoint per cell, its sampling noise integrated out.
+
+    policy: (B, H, W) restricted logits. reward: (B, H, W). Cells without a possible pixel are not counted.
+    """
+    logits = to_cells(policy, cell_px, IMPOSSIBLE, shift)
+    expected = (log_probabilities(logits).exp() * to_cells(reward, cell_px, 0.0, shift)).sum(-1)
+    return masked_mean(expected, supported(logits))
+
+
+def expected_reward_image(policy: Tensor, reward: Tensor) -> Tensor:
+    """Mean over images of Σ_x π(x) R(x)."""
+    logits = policy.flatten(1)
+    expected = (log_probabilities(logits).exp() * reward.flatten(1)).sum(-1)
+    return masked_mean(expected, supported(logits))
+
+
+def image_entropy(policy: Tensor) -> Tensor:
+    """Mean entropy of the image-wide policies, in nats."""
+    logits = policy.flatten(1)
+    return masked_mean(entropy(logits), supported(logits))
+
+
+def tile_entropy(policy: Tensor, tile_px: int) -> Tensor:
+    """Mean entropy inside square tiles, H(π) of the paper, in nats."""
+    logits = to_cells(policy, tile_px, IMPOSSIBLE)
+    return masked_mean(entropy(logits), supported(logits))
+
+
+def policy_gradient_loss(samples: Samples, advantage: Tensor) -> Tensor:
+    """−mean_b (1/N) Σ_i A_i log π(x_i): its gradient is REINFORCE's. advantage: (B, N), detached, 0 where uncounted."""
+    log_prob = torch.where(samples.possible, samples.log_prob, torch.zeros_like(samples.log_prob))
+    return -(advantage.detach() * log_prob).mean()
+
+
+def warmup_loss(logits: Tensor, heatmap: Tensor) -> Tensor:
+    """MSE between sigmoid(logits) and an expert's heat map, both (B, 1, H, W) (released code)."""
+    return F.mse_loss(logits.float().sigmoid(), heatmap)
+
+
+def effective_count(policy: Tensor) -> Tensor:
+    """exp(entropy): over how many pixels an image's policy spreads, mean over images. A log value, no loss."""
+    with torch.no_grad():
+        return entropy(policy.detach().flatten(1)).exp().mean()

@@ -1,0 +1,80 @@
+"""Hybrid sampling: half coverage, half exploitation (METHOD §2). Each sample knows its own log-probability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from traqpoint.policy.distribution import IMPOSSIBLE, log_probabilities, to_cells
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Draws from the policies of B images.
+
+    index: (B, N) flat pixel index. log_prob: (B, N), of the distribution that each was drawn from, differentiable.
+    possible: (B, N) bool, False where there was nothing to draw. num_cells: the first this many are one per cell.
+    """
+
+    index: Tensor
+    log_prob: Tensor
+    possible: Tensor
+    num_cells: int
+
+    def xy(self, width: int) -> Tensor:
+        """(B, N, 2) pixel centres."""
+        return torch.stack([self.index % width, self.index // width], dim=-1) + 0.5
+
+
+def _gumbel(shape: torch.Size, like: Tensor, generator: torch.Generator) -> Tensor:
+    uniform = torch.rand(shape, generator=generator, dtype=torch.float64).to(like.device, like.dtype)
+    return -torch.log(-torch.log(uniform.clamp(1e-12, 1 - 1e-7)))
+
+
+def sample_cells(
+    logits: Tensor, cell_px: int, generator: torch.Generator, shift: tuple[int, int] = (0, 0)
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One draw per cell from the cell's own softmax: index, log_prob, possible, each (B, cells)."""
+    B, H, W = logits.shape
+    cells = to_cells(logits, cell_px, IMPOSSIBLE, shift)
+    pixels = torch.arange(H * W, device=logits.device, dtype=torch.float64).reshape(1, H, W)
+    pixels = to_cells(pixels, cell_px, -1, shift).long().expand(B, -1, -1)
+    choice = (cells.detach() + _gumbel(cells.shape, cells, generator)).argmax(-1, keepdim=True)
+    log_prob = log_probabilities(cells).gather(-1, choice).squeeze(-1)
+    possible = cells.gather(-1, choice).squeeze(-1) > IMPOSSIBLE / 2
+    return pixels.gather(-1, choice).squeeze(-1), log_prob, possible
+
+
+def sample_image(
+    logits: Tensor, count: int, generator: torch.Generator, taken: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`count` draws without replacement from the image's softmax, none of them in `taken` (B, M): index, log_prob,
+    possible, each (B, count).
+
+    log_prob of the k-th draw is that of the softmax over what was left: log p_k − log(1 − Σ_{j<k} p_j).
+    """
+    flat = logits.flatten(1)
+    if taken is not None:
+        flat = flat.scatter(1, taken.clamp(min=0), IMPOSSIBLE)
+    log_p = log_probabilities(flat)
+    index = (flat.detach() + _gumbel(flat.shape, flat, generator)).topk(count, dim=1).indices
+    drawn = log_p.gather(1, index)
+    before = drawn.exp().cumsum(1) - drawn.exp()
+    log_prob = drawn - torch.log1p(-before.clamp(max=1 - 1e-6))
+    return index, log_prob, flat.gather(1, index) > IMPOSSIBLE / 2
+
+
+def sample_hybrid(
+    logits: Tensor, cell_px: int, num_global: int, generator: torch.Generator, shift: tuple[int, int] = (0, 0)
+) -> Samples:
+    """One sample per cell and `num_global` more from the whole image; no pixel twice. logits: (B, H, W), restricted."""
+    index, log_prob, possible = sample_cells(logits, cell_px, generator, shift)
+    num_cells = index.shape[1]
+    if num_global:
+        more = sample_image(logits, num_global, generator, taken=index)
+        index, log_prob, possible = (
+            torch.cat([a, b], dim=1) for a, b in zip((index, log_prob, possible), more, strict=True)
+        )
+    return Samples(index.clamp(min=0), log_prob, possible, num_cells)

@@ -1,0 +1,1 @@
+"""Layer 4: pure steps, and the loop that owns time."""

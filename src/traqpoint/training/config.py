@@ -1,0 +1,109 @@
+"""Training configurations: defaults, help texts and command line in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from traqpoint.data.homography import HomographyConfig
+from traqpoint.data.worlds import WorldsConfig
+from traqpoint.errors import ConfigError
+from traqpoint.policy.config import PolicyConfig
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where sequences come from: a mixture of homography sequences and synthetic worlds."""
+
+    photos: Path | None = None
+    """Folder of photos for homography sequences and as textures of worlds; without it only procedural worlds."""
+    worlds_share: float = 0.0
+    """Share of batches that come from synthetic worlds; the rest are homography sequences."""
+    max_photos: int | None = None
+    """Use the first this many photos (sorted by path)."""
+    homography: HomographyConfig = field(default_factory=HomographyConfig)
+    """Homography sequences."""
+    worlds: WorldsConfig = field(default_factory=WorldsConfig)
+    """Synthetic worlds."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.worlds_share <= 1:
+            raise ConfigError(f"worlds_share must lie in [0, 1], got {self.worlds_share}")
+        if self.photos is None and self.worlds_share < 1:
+            raise ConfigError("homography sequences need a folder of photos: set photos, or worlds_share to 1")
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """What every training run has."""
+
+    steps: int = 3000
+    """Optimiser updates."""
+    batch_size: int = 4
+    """Sequences per step."""
+    learning_rate: float = 1e-3
+    """Peak of the schedule: linear over the first 3 % of the steps, then cosine."""
+    final_learning_rate: float = 1e-5
+    """End of the schedule."""
+    weight_decay: float = 1e-4
+    """AdamW's."""
+    clip_norm: float = 1.0
+    """Largest norm of the gradient."""
+    seed: int = 0
+    """Of the initial weights and of everything drawn afterwards."""
+    device: str = "auto"
+    """auto, cpu, cuda …"""
+    precision: str = "bf16"
+    """bf16 (networks under autocast; losses in float32) or float32."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints; a run continues from the last one."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch_size < 1 or self.checkpoint_every < 1:
+            raise ConfigError("steps, batch_size and checkpoint_every must be at least 1")
+        if self.precision not in ("bf16", "float32"):
+            raise ConfigError(f"precision must be bf16 or float32, got {self.precision!r}")
+
+
+@dataclass(frozen=True)
+class DescriptorConfig:
+    """Stage 1: dual-softmax contrast on true correspondences."""
+
+    points_per_frame: int = 512
+    """Points drawn in each reference frame."""
+    corner_share: float = 0.5
+    """Share of them drawn by corner response; the rest uniformly."""
+    inverse_temperature: float = 20.0
+    """Of the dual softmax (paper's matcher: 20)."""
+    exclusion_px: float = 3.0
+    """Other points this near to the true one are no negatives: at the map's stride they cannot be told apart."""
+
+
+@dataclass(frozen=True)
+class DescriptorTraining:
+    """A stage 1 run."""
+
+    data: DataConfig
+    """Sequences."""
+    out: Path
+    """Folder for checkpoints, log, configuration and weights."""
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    """Steps, rates, device."""
+    descriptor: DescriptorConfig = field(default_factory=DescriptorConfig)
+    """Loss."""
+
+
+@dataclass(frozen=True)
+class PolicyTraining:
+    """A stage 2 run."""
+
+    data: DataConfig
+    """Sequences."""
+    descriptor: str
+    """Weights (name or path) whose descriptor is taken, and frozen."""
+    out: Path
+    """Folder for checkpoints, log, configuration and weights."""
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=1e-3, checkpoint_every=100))
+    """Steps, rates, device."""
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    """Estimator, rewards and their weights."""
