@@ -1,0 +1,86 @@
+"""``traqpoint VERB``: finds the verb, reads its options, and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from traqpoint.cli.options import UsageError, parse
+from traqpoint.errors import TraqPointError
+
+VERBS: dict[str, tuple[str, str]] = {
+    "extract": ("traqpoint.cli.extract:Extract", "keypoints and descriptors of images into files"),
+    "match": ("traqpoint.cli.match:Match", "match what extract wrote"),
+    "track": ("traqpoint.cli.track:Track", "tracks through a video, with a picture, a film and statistics"),
+    "info": ("traqpoint.cli.info:Info", "what a weight file holds"),
+}
+"""Verb (one word, or two: "train policy") -> where its options are, and one line of help. Loaded when chosen."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Exit codes: 0 all well, 1 bad input or some files failed, 2 wrong usage, 130 Ctrl-C."""
+    # OpenCV and its FFmpeg complain on stderr about files that we report in one line of our own.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help"):
+        print(_help())
+        return 0 if args else 2
+    if args[0] == "--version":
+        from traqpoint import __version__
+
+        print(f"traqpoint {__version__}")
+        return 0
+    try:
+        verb, rest = _split(args)
+        module, name = VERBS[verb][0].split(":")
+        command = parse(getattr(importlib.import_module(module), name), rest, f"traqpoint {verb}")
+        return command.run()
+    except UsageError as error:
+        return _fail(error, 2)
+    except TraqPointError as error:
+        return _fail(error, 1)
+    except KeyboardInterrupt:
+        print("traqpoint: interrupted; what is finished is kept, run the same command to go on", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _split(args: list[str]) -> tuple[str, list[str]]:
+    for words in (2, 1):
+        verb = " ".join(args[:words])
+        if verb in VERBS:
+            return verb, args[words:]
+    below = [verb for verb in VERBS if verb.startswith(f"{args[0]} ")]
+    if below:
+        raise UsageError(f"{args[0]} needs one of: {', '.join(verb.split()[1] for verb in below)}")
+    raise UsageError(f"no command {args[0]!r}; there are {', '.join(VERBS)}")
+
+
+def _help() -> str:
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {text}" for verb, (_, text) in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: traqpoint VERB [options]",
+            "",
+            "Keypoints that live long, learned by policy gradients over image sequences.",
+            "",
+            *lines,
+            "",
+            "traqpoint VERB --help lists the options of a verb; --config FILE.yaml gives them from a file.",
+        ]
+    )
+
+
+def _fail(error: Exception, code: int) -> int:
+    print(f"traqpoint: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

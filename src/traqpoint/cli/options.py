@@ -1,0 +1,145 @@
+"""Options of a verb: a frozen dataclass, filled from defaults, a YAML file and the command line, in that order."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+import io
+import types
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+from traqpoint.errors import ConfigError, TraqPointError
+
+Options = TypeVar("Options")
+
+
+class UsageError(TraqPointError):
+    """A command line that does not fit the verb."""
+
+
+def parse(kind: type[Options], args: list[str], prog: str) -> Options:
+    """Build the dataclass `kind` (keyword-only fields) from `args`, with ``--config file.yaml`` for its defaults.
+
+    Raises UsageError in one line for unknown, missing or misspelt options, ConfigError for unknown keys or wrong
+    types in the file.
+    """
+    import tyro
+
+    args, config = _take_config(args)
+    described = _with_defaults(kind, read_overlay(kind, config)) if config is not None else kind
+    help = f"{inspect.getdoc(kind)}\n\nAlso: --config FILE.yaml, options by their names with underscores."
+    stderr = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(stderr):
+            return tyro.cli(
+                described,
+                args=args,
+                prog=prog,
+                description=help,
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+            )
+    except SystemExit as exit:
+        if not exit.code:  # --help
+            raise
+        raise UsageError(f"{_one_line(stderr.getvalue())} (see {prog} --help)") from None
+
+
+def read_overlay(kind: type, path: Path) -> dict[str, Any]:
+    """Values for fields of dataclass `kind` from a YAML mapping, checked against the fields' names and types."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected a YAML mapping of options")
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for key, value in content.items():
+        if key not in hints:
+            raise ConfigError(f"{path}: unknown key {key!r}; known are {', '.join(hints)}")
+        try:
+            values[key] = _coerced(value, hints[key])
+        except ValueError:
+            raise ConfigError(f"{path}: {key}: {value!r} is not {_type_name(hints[key])}") from None
+    return values
+
+
+def _coerced(value: Any, hint: Any) -> Any:
+    """`value` as YAML gives it -> the type of the field. Raises ValueError if it does not fit."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        for option in arguments:
+            with contextlib.suppress(ValueError):
+                return _coerced(value, option)
+    elif origin is typing.Literal:
+        if value in arguments:
+            return value
+    elif origin is tuple:
+        items = value if isinstance(value, list) else [value]
+        return tuple(_coerced(item, arguments[0]) for item in items)
+    elif hint is type(None):
+        if value is None:
+            return None
+    elif hint is Path:
+        if isinstance(value, str):
+            return Path(value)
+    elif hint is float:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+    elif type(value) is hint:
+        return value
+    raise ValueError
+
+
+def _type_name(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)
+
+
+def _with_defaults(kind: type[Options], values: dict[str, Any]) -> type[Options]:
+    """A subclass of dataclass `kind` whose fields have other defaults; tyro still checks what is required."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    body = {"__annotations__": {key: hints[key] for key in values}, "__doc__": kind.__doc__, **values}
+    return dataclasses.dataclass(frozen=True, kw_only=True)(type(kind.__name__, (kind,), body))
+
+
+def _take_config(args: list[str]) -> tuple[list[str], Path | None]:
+    rest, config = [], None
+    words = iter(args)
+    for word in words:
+        if word == "--config":
+            value = next(words, None)
+            if value is None:
+                raise UsageError("--config needs the path of a YAML file")
+            config = Path(value)
+        elif word.startswith("--config="):
+            config = Path(word.removeprefix("--config="))
+        else:
+            rest.append(word)
+    return rest, config
+
+
+def _one_line(box: str) -> str:
+    """tyro's message without its frame (drawn, or ASCII where the terminal has no other) and its footers."""
+    sections: list[list[str]] = [[]]
+    for line in box.splitlines():
+        text = line.strip(" │")
+        if text.startswith(("╭", "╰")):
+            continue
+        if text and not text.strip("─-"):
+            sections.append([])
+        elif text:
+            sections[-1].append(text)
+    if "╭" not in box:
+        sections = sections[1:]  # the title stands above a rule of its own
+    message = " ".join(sections[0]) if sections else "these options do not fit"
+    for section in sections:
+        if section and section[0].startswith("Perhaps you meant"):
+            message += f"; perhaps you meant {section[1]}"
+    return message

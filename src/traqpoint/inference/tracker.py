@@ -1,0 +1,44 @@
+"""Tracks of a video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+import numpy as np
+
+from traqpoint.errors import ConfigError
+from traqpoint.io.video import Source, read_frames
+from traqpoint.tracking.config import TrackerConfig
+from traqpoint.tracking.online import OnlineTracker
+from traqpoint.types import Features, Tracks
+
+
+def track(
+    source: Source,
+    extractor: Callable[[np.ndarray], Features],
+    config: TrackerConfig | None = None,
+    *,
+    max_frames: int | None = None,
+    min_length: int = 2,
+) -> Tracks:
+    """Track keypoints through a video file, a webcam (its index), a folder, or a list of image paths or arrays.
+
+    extractor: an Extractor, or anything that maps uint8 (H, W, 3) RGB to Features. max_frames: stop there.
+    min_length: leave out tracks with fewer observations. Raises ImageError if the source cannot be read.
+    """
+    tracker = OnlineTracker(config)
+    for _ in track_frames(source, extractor, tracker, max_frames):
+        pass
+    return tracker.tracks(min_length)
+
+
+def track_frames(
+    source: Source, extractor: Callable[[np.ndarray], Features], tracker: OnlineTracker, max_frames: int | None = None
+) -> Iterator[np.ndarray]:
+    """Feed `tracker` frame by frame and give each frame, uint8 (H, W, 3) RGB, right after its update."""
+    if max_frames is not None and max_frames < 1:
+        raise ConfigError(f"max_frames must be at least 1, got {max_frames}")
+    for image in islice(read_frames(source), max_frames):
+        tracker.update(extractor(image))
+        yield image

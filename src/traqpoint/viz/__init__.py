@@ -1,0 +1,1 @@
+"""Layer 4: pictures and videos of what was found."""

@@ -1,0 +1,80 @@
+"""A video tracked and drawn in one pass: tracks, statistics, a picture and a video with trails."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from traqpoint.image import write_image
+from traqpoint.inference.settings import claim, describe_extractor, settings_path
+from traqpoint.inference.tracker import track_frames
+from traqpoint.io.npz import load_tracks, save_tracks
+from traqpoint.io.video import Source, VideoWriter, count_frames, frame_rate
+from traqpoint.tracking.config import TrackerConfig
+from traqpoint.tracking.online import OnlineTracker
+from traqpoint.tracking.stats import TrackStatistics, track_statistics
+from traqpoint.types import Features
+from traqpoint.viz.draw import draw_trails
+
+
+def track_to_folder(
+    source: Source,
+    out: str | Path,
+    extractor: Callable[[np.ndarray], Features],
+    tracker: TrackerConfig | None = None,
+    *,
+    max_frames: int | None = None,
+    trail_length: int = 30,
+    overwrite: bool = False,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> TrackStatistics:
+    """Write ``tracks.npz``, ``statistics.json``, ``tracks.mp4`` and ``tracks.png`` (its richest frame) into `out`.
+
+    A webcam (source is its index) runs until `max_frames` or Ctrl-C, which is its normal end. A folder that is
+    complete already is left as it is. progress: called with (frames done, frames in all or None).
+    Raises ConfigError if `out` holds tracks of another configuration.
+    """
+    out, online = Path(out), OnlineTracker(tracker)
+    done = out / "tracks.npz"
+    config = {
+        "verb": "track",
+        "source": str(source) if isinstance(source, (str, Path, int)) else "frames",
+        "max_frames": max_frames,
+        "trail_length": trail_length,
+        "extractor": describe_extractor(extractor),
+        "tracker": dataclasses.asdict(online.config),
+    }
+    claim(out, settings_path(out), config, done.is_file(), overwrite, done.unlink)
+    if done.is_file():
+        return track_statistics(load_tracks(done))
+
+    total = None if isinstance(source, int) else count_frames(source)
+    if max_frames is not None:
+        total = min(total or max_frames, max_frames)
+    best, best_image = -1, np.zeros((0, 0, 3), dtype=np.uint8)
+    with VideoWriter(out / "tracks.mp4", frame_rate(source)) as video:
+        try:
+            for image in track_frames(source, extractor, online, max_frames):
+                now = online.num_frames - 1
+                recent = online.tracks(since=max(0, online.num_frames - trail_length))
+                drawn = draw_trails(image, recent, now, trail_length)
+                video.write(drawn)
+                richness = len(recent.frame)
+                if richness > best:
+                    best, best_image = richness, drawn
+                if progress is not None:
+                    progress(online.num_frames, total)
+        except KeyboardInterrupt:
+            if not isinstance(source, int) or not online.num_frames:
+                raise
+    tracks = online.tracks()
+    statistics = track_statistics(tracks)
+    write_image(out / "tracks.png", best_image)
+    (out / "statistics.json").write_text(json.dumps(dataclasses.asdict(statistics), indent=1), encoding="utf-8")
+    # Last: its presence says that the rest is complete.
+    save_tracks(done, tracks)
+    return statistics

@@ -1,0 +1,248 @@
+"""Extraction of folders: names, resuming, bad files, interruption, kill."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from traqpoint.errors import ConfigError, DataError
+from traqpoint.image import write_image
+from traqpoint.inference.pipeline import extract_folder, name_images, resolve_output
+from traqpoint.inference.settings import settings_path
+from traqpoint.io.colmap_db import ColmapDatabase
+from traqpoint.io.hloc import HlocFeatures
+from traqpoint.io.npz import NpzFeatures, load_features
+
+STORES = {"npz": NpzFeatures, "hloc": HlocFeatures, "colmap": ColmapDatabase}
+
+
+@pytest.fixture
+def photos(tmp_path, panorama) -> Path:
+    """left/1.png, left/2.png and right/1.png."""
+    for i, name in enumerate(("left/1.png", "left/2.png", "right/1.png")):
+        write_image(tmp_path / "photos" / name, panorama[:, 10 * i : 10 * i + 100])
+    return tmp_path / "photos"
+
+
+@pytest.mark.parametrize("format", STORES)
+def test_every_format_holds_the_same_features(tmp_path, photos, corner_extractor, format):
+    """Names mirror the folders, equal stems in different folders stay apart, pixels are equal bit by bit."""
+    report = extract_folder(photos, tmp_path / "out", corner_extractor(), format)
+    assert report.done == ("left/1.png", "left/2.png", "right/1.png") and not report.failed and not report.skipped
+    store = STORES[format](report.out)
+    assert store.names() == [store.key(name) for name in report.done]
+    for name in report.done:
+        direct = corner_extractor()(np.ascontiguousarray(_read(photos / name)))
+        stored = store.read(name)
+        assert len(stored) > 5 and stored.image_size == direct.image_size
+        assert torch.equal(stored.keypoints, direct.keypoints)
+        assert torch.equal(stored.descriptors, direct.descriptors)
+    store.close()
+
+
+def _read(path):
+    from traqpoint.image import read_image
+
+    return read_image(path)
+
+
+@pytest.mark.parametrize("format", STORES)
+def test_a_second_run_does_only_what_is_missing(tmp_path, photos, panorama, corner_extractor, format):
+    """Finished images are not even read again; a new image is added."""
+    extract_folder(photos, tmp_path / "out", corner_extractor(), format)
+    write_image(photos / "new.png", panorama)
+    again = corner_extractor()
+    report = extract_folder(photos, tmp_path / "out", again, format)
+    assert report.done == ("new.png",) and len(report.skipped) == 3 and again.calls == 1
+
+
+@pytest.mark.parametrize("format", STORES)
+def test_ctrl_c_keeps_what_is_finished(tmp_path, photos, corner_extractor, format):
+    """Interrupted in the second image, the first one stays, and the next run does the other two."""
+
+    class Interrupted(corner_extractor):
+        def __call__(self, image):
+            if self.calls == 1:
+                raise KeyboardInterrupt
+            return super().__call__(image)
+
+    with pytest.raises(KeyboardInterrupt):
+        extract_folder(photos, tmp_path / "out", Interrupted(), format)
+    report = extract_folder(photos, tmp_path / "out", corner_extractor(), format)
+    assert report.skipped == ("left/1.png",) and report.done == ("left/2.png", "right/1.png")
+
+
+WORKER = """
+import sys, time, torch
+from dataclasses import dataclass
+from traqpoint.inference.pipeline import extract_folder
+from traqpoint.types import Features
+
+@dataclass(frozen=True)
+class Config:
+    weights: str = "none"
+
+class Slow:
+    config = Config()
+    def __call__(self, image):
+        time.sleep(float(sys.argv[4]))
+        n = 200
+        xy = torch.full((n, 2), float(image[0, 0, 0]))
+        return Features(xy, torch.ones(n), torch.ones(n, 64) / 8, (image.shape[1], image.shape[0]))
+
+def show(done, total):
+    print(done, flush=True)
+
+report = extract_folder(sys.argv[1], sys.argv[2], Slow(), sys.argv[3], progress=show)
+print("skipped", len(report.skipped), "done", len(report.done))
+"""
+
+
+@pytest.mark.parametrize("format", STORES)
+def test_a_killed_worker_loses_nothing(tmp_path, format):
+    """After SIGKILL every image that was reported finished is there, and the next run makes the rest."""
+    for i in range(12):
+        write_image(tmp_path / f"photos/{i:02}.png", np.full((20, 20, 3), i + 1, dtype=np.uint8))
+    command = [sys.executable, "-c", WORKER, str(tmp_path / "photos"), str(tmp_path / "out"), format]
+    process = subprocess.Popen([*command, "0.02"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    finished = 0
+    while finished < 4:
+        finished = int(process.stdout.readline())
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    ended = subprocess.run([*command, "0"], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1]
+    _, skipped, _, done = ended.split()
+    assert int(skipped) >= 4 and int(skipped) + int(done) == 12
+    store = STORES[format](resolve_output(tmp_path / "out", format)[1])
+    assert [store.read(name).keypoints[0, 0].item() for name in store.names()] == [i + 1 for i in range(12)]
+    store.close()
+
+
+def test_bad_images_are_collected_and_the_rest_goes_on(tmp_path, photos, corner_extractor):
+    """Empty, truncated, non-image and missing files give one line each that names them; good ones are done."""
+    whole = (photos / "left/1.png").read_bytes()
+    for name, content in {"empty.png": b"", "cut.png": whole[: len(whole) // 2], "text.jpg": b"hello"}.items():
+        (photos / name).write_bytes(content)
+    report = extract_folder([photos, photos / "missing.png"], tmp_path / "out", corner_extractor())
+    assert len(report.done) == 3
+    assert sorted(Path(line.split(":")[0]).name for line in report.failed) == [
+        "cut.png", "empty.png", "missing.png", "text.jpg",
+    ]  # fmt: skip
+    assert all("\n" not in line for line in report.failed)
+    again = extract_folder(photos, tmp_path / "out", corner_extractor())
+    assert len(again.skipped) == 3 and len(again.failed) == 3
+
+
+def test_a_flat_image_has_an_empty_valid_result(tmp_path, corner_extractor):
+    """Zero keypoints are a result like any other, in every format, and are skipped the next time."""
+    write_image(tmp_path / "photos/flat.png", np.full((30, 40, 3), 128, dtype=np.uint8))
+    for format, kind in STORES.items():
+        out = extract_folder(tmp_path / "photos", tmp_path / "out" / format, corner_extractor(), format).out
+        store = kind(out)
+        assert len(store.read("flat.png")) == 0 and store.read("flat.png").image_size == (40, 30)
+        store.close()
+        assert extract_folder(tmp_path / "photos", tmp_path / "out" / format, corner_extractor(), format).skipped
+
+
+def test_damaged_results_are_made_again(tmp_path, photos, corner_extractor):
+    """A file that cannot be read does not count as finished."""
+    extract_folder(photos, tmp_path / "out", corner_extractor())
+    (tmp_path / "out/left/1.npz").write_bytes(b"PK")
+    assert extract_folder(photos, tmp_path / "out", corner_extractor()).done == ("left/1.png",)
+    assert len(load_features(tmp_path / "out/left/1.npz")) > 5
+
+
+@pytest.mark.parametrize("format", STORES)
+def test_configurations_never_mix(tmp_path, photos, corner_extractor, format):
+    """Another configuration is refused with what differs; the device does not count; overwrite replaces all."""
+    out = extract_folder(photos, tmp_path / "out", corner_extractor(max_keypoints=20), format).out
+    config = yaml.safe_load(settings_path(out).read_text())
+    assert config["extractor"] == {"weights": "opencv-corners", "max_keypoints": 20, "device": "cpu"}
+    with pytest.raises(ConfigError, match=r"extractor\.max_keypoints: 20 there, 30 here"):
+        extract_folder(photos, tmp_path / "out", corner_extractor(max_keypoints=30), format)
+    same = extract_folder(photos, tmp_path / "out", corner_extractor(max_keypoints=20, device="cuda"), format)
+    assert len(same.skipped) == 3
+    report = extract_folder(
+        photos / "left", tmp_path / "out", corner_extractor(max_keypoints=30), format, overwrite=True
+    )
+    assert report.done == ("1.png", "2.png")
+    store = STORES[format](out)
+    assert store.names() == [store.key(name) for name in ("1.png", "2.png")]  # right/1 of the old configuration is gone
+    store.close()
+
+
+def test_results_of_unknown_origin_are_refused_and_never_deleted(tmp_path, photos, corner_extractor):
+    """A folder with npz files and no config.yaml is not touched; with overwrite only equal names are replaced."""
+    (tmp_path / "out").mkdir()
+    np.savez(tmp_path / "out/precious.npz", x=1)
+    with pytest.raises(ConfigError, match="unknown configuration"):
+        extract_folder(photos, tmp_path / "out", corner_extractor())
+    extract_folder(photos, tmp_path / "out", corner_extractor(), overwrite=True)
+    assert (tmp_path / "out/precious.npz").is_file() and (tmp_path / "out/left/1.npz").is_file()
+
+
+def test_an_existing_folder_with_other_things_is_fine(tmp_path, photos, corner_extractor):
+    """Files of other kinds in the output folder are left alone."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/notes.txt").write_text("mine")
+    assert len(extract_folder(photos, tmp_path / "out", corner_extractor()).done) == 3
+    assert (tmp_path / "out/notes.txt").read_text() == "mine"
+
+
+def test_names_that_would_collide_are_refused(tmp_path, photos, panorama, corner_extractor):
+    """a.png and a.jpg cannot share a.npz; hloc keeps both."""
+    write_image(photos / "left/1.jpg", panorama)
+    with pytest.raises(DataError, match=r"left/1\.jpg and left/1\.png would both become left/1\.npz"):
+        extract_folder(photos, tmp_path / "out", corner_extractor())
+    assert len(extract_folder(photos, tmp_path / "out.h5", corner_extractor()).done) == 4
+
+
+def test_folders_without_images_are_named(tmp_path, corner_extractor):
+    """No folder, an empty folder and no argument at all raise DataError or are reported, and write nothing."""
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty: no images"):
+        extract_folder(tmp_path / "empty", tmp_path / "out", corner_extractor())
+    with pytest.raises(DataError, match="no images given"):
+        extract_folder([], tmp_path / "out", corner_extractor())
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_are_relative_to_the_folder_or_the_common_parent(tmp_path, photos):
+    """One folder: relative to it. Files and several folders: relative to what they share. No duplicates."""
+    assert [n for n, _ in name_images(photos)] == ["left/1.png", "left/2.png", "right/1.png"]
+    assert [n for n, _ in name_images([photos / "left", photos / "right"])] == [
+        "left/1.png",
+        "left/2.png",
+        "right/1.png",
+    ]
+    assert [n for n, _ in name_images(photos / "left/1.png")] == ["1.png"]
+    assert [n for n, _ in name_images([photos / "left/1.png", photos / "left"])] == ["1.png", "2.png"]
+
+
+def test_output_and_format_agree(tmp_path):
+    """The suffix decides, contradictions and files in the place of folders are refused."""
+    assert resolve_output(Path("x"), None) == ("npz", Path("x"))
+    assert resolve_output(Path("x.h5"), None) == ("hloc", Path("x.h5"))
+    assert resolve_output(Path("x"), "hloc") == ("hloc", Path("x/features.h5"))
+    assert resolve_output(Path("x"), "colmap") == ("colmap", Path("x/database.db"))
+    with pytest.raises(ConfigError, match="suffix says hloc and the format npz"):
+        resolve_output(Path("x.h5"), "npz")
+    with pytest.raises(ConfigError, match="format 'tar'"):
+        resolve_output(Path("x"), "tar")
+    (tmp_path / "file").write_text("")
+    for format in STORES:
+        with pytest.raises(ConfigError, match="is a file"):
+            resolve_output(tmp_path / "file", format)
+
+
+def test_the_settings_of_a_file_lie_beside_it():
+    """config.yaml in a folder, <stem>.config.yaml beside a file."""
+    assert settings_path(Path("out")) == Path("out/config.yaml")
+    assert settings_path(Path("out/features.h5")) == Path("out/features.config.yaml")
