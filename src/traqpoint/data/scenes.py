@@ -205,7 +205,7 @@ def street(scene: Scene, objects: int) -> None:
     for r in range(rows):
         for c in range(columns):
             inset = rng.uniform(0.12, 0.28, 2) * (w, h)
-            corner = (-width + c * w + inset[0], -height + r * h + inset[1], front - rng.uniform(0.02, 0.5))
+            corner = (-width + c * w + inset[0], -height + r * h + inset[1], front - rng.uniform(0.01, 0.05))
             size = np.array([w, h]) - 2 * inset
             scene.quad(corner, (size[0], 0, 0), (0, size[1], 0), window[int(rng.integers(4))], 1.2 * size.max())
     # A second house at the side, far enough from the eyes.

@@ -1,0 +1,119 @@
+"""The rules of the house: layers, file sizes, and calls that have one place."""
+
+import ast
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src" / "traqpoint"
+FILES = sorted(PACKAGE.rglob("*.py"))
+TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in FILES}
+LAYERS = [
+    {"types", "errors", "optional"},
+    {"geometry", "image"},
+    {"models", "policy", "matching", "tracking", "io"},
+    {"data", "inference"},
+    {"training", "evaluation", "export", "integrations", "viz", "apps"},
+    {"cli", "__init__"},
+]
+LAYER = {name: i for i, names in enumerate(LAYERS) for name in names}
+FORBIDDEN_AT_IMPORT = ("cv2", "h5py", "pycolmap", "matplotlib", "onnx", "kornia", "skimage")
+
+
+def part(file):
+    """geometry/warp.py -> geometry, types.py -> types."""
+    return file.split("/")[0].removesuffix(".py")
+
+
+def imports(tree):
+    """Full names of everything imported from the package, also inside functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if a.name.split(".")[0] == "traqpoint")
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import in line {node.lineno}"
+            if node.module and node.module.split(".")[0] == "traqpoint":
+                yield from (f"{node.module}.{a.name}" for a in node.names)
+
+
+def module_of(name):
+    """The file that an imported name comes from: the longest prefix that is one."""
+    parts = name.split(".")[1:]
+    for n in range(len(parts), 0, -1):
+        for file in ("/".join(parts[:n]) + ".py", "/".join(parts[:n]) + "/__init__.py"):
+            if file in TREES:
+                return file
+    return "__init__.py"
+
+
+def calls(tree):
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
+@pytest.mark.parametrize("file", TREES)
+def test_a_file_imports_only_from_lower_layers_or_its_own_part(file):
+    assert part(file) in LAYER, f"{part(file)} belongs to no layer"
+    for name in imports(TREES[file]):
+        other = part(module_of(name))
+        tracking_uses_matching = (part(file), other) == ("tracking", "matching")
+        flat = part(file) in LAYERS[0] | LAYERS[1]
+        allowed = other == part(file) or LAYER[other] < LAYER[part(file)] or tracking_uses_matching
+        allowed = allowed or (flat and LAYER[other] == LAYER[part(file)])
+        assert allowed or name == "traqpoint.__version__", f"{file} imports {name}"
+
+
+def test_no_file_is_in_a_circle_of_imports():
+    graph = {file: {module_of(name) for name in imports(tree)} - {file} for file, tree in TREES.items()}
+    # A package's own __init__ is loaded first anyway; what it gathers is no dependency of its members.
+    graph = {file: {o for o in others if not o.endswith("__init__.py")} for file, others in graph.items()}
+    done = set()
+    while ready := {file for file in graph if file not in done and graph[file] <= done | {file}}:
+        done |= ready
+    assert not set(graph) - done
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_no_file_is_longer_than_300_lines(path):
+    assert len(path.read_text().splitlines()) <= 300
+
+
+@pytest.mark.parametrize("file", TREES)
+def test_calls_that_have_one_place(file):
+    for call in calls(TREES[file]):
+        name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+        where = f"{file}:{call.lineno}"
+        if name == "grid_sample":
+            assert file in ("geometry/sampling.py", "models/deformable.py"), where
+        if isinstance(call.func, ast.Name):
+            assert name not in ("eval", "exec"), where
+            assert name != "print" or part(file) == "cli", where
+        for keyword in call.keywords:
+            if keyword.arg == "align_corners" and getattr(keyword.value, "value", None) is not False:
+                assert part(file) == "models", where
+
+
+@pytest.mark.parametrize("file", TREES)
+def test_no_absolute_path_is_written_down(file):
+    for node in ast.walk(TREES[file]):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            absolute = re.match(r"(/[\w.-]+){2,}|[A-Za-z]:\\|~/", node.value)
+            assert not absolute, f"{file}:{node.lineno} {node.value!r}"
+
+
+def test_importing_the_package_loads_no_optional_library():
+    code = f"import sys, traqpoint; print([m for m in {FORBIDDEN_AT_IMPORT} if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]], ids=" ".join)
+def test_the_linters_are_content(command):
+    if importlib.util.find_spec(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed: pip install -e '.[dev]'")
+    out = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
+    assert out.returncode == 0, out.stdout + out.stderr
