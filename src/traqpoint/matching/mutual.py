@@ -21,7 +21,7 @@ class MutualMaxima:
     """Entries of an (N, M) matrix that are the first maximum of both their row and their column.
 
     row, column: (K,) int64, rows ascending. value: (K,). row_second, column_second: (K,) the next largest value of the
-    same row and of the same column, -inf if there is none.
+    same row and of the same column, -inf if there is none; NaN if they were not asked for.
     """
 
     row: Tensor
@@ -46,7 +46,9 @@ def match(
     """
     MatcherConfig(max_ratio=max_ratio, min_similarity=min_similarity)  # checks the ranges
     a, b = paired_descriptors(features_a, features_b)
-    maxima = mutual_maxima(lambda start, stop: a[start:stop] @ b.T, len(a), len(b), a.device)
+    maxima = mutual_maxima(
+        lambda start, stop: a[start:stop] @ b.T, len(a), len(b), a.device, runners_up=max_ratio is not None
+    )
     keep = torch.isfinite(maxima.value)
     if min_similarity is not None:
         keep &= maxima.value >= min_similarity
@@ -78,8 +80,13 @@ def row_blocks(rows: int, columns: int) -> list[tuple[int, int]]:
     return [(start, min(rows, start + step)) for start in range(0, rows, step)]
 
 
-def mutual_maxima(block: Callable[[int, int], Tensor], rows: int, columns: int, device: Device) -> MutualMaxima:
-    """Mutual maxima of an (rows, columns) matrix of which `block(start, stop)` gives the rows [start, stop)."""
+def mutual_maxima(
+    block: Callable[[int, int], Tensor], rows: int, columns: int, device: Device, runners_up: bool = False
+) -> MutualMaxima:
+    """Mutual maxima of an (rows, columns) matrix of which `block(start, stop)` gives the rows [start, stop).
+
+    runners_up: find the second largest values too, which doubles the time.
+    """
     if rows == 0 or columns == 0:
         index, value = torch.empty(0, dtype=torch.long, device=device), torch.empty(0, device=device)
         return MutualMaxima(index, index, value, value, value)
@@ -89,8 +96,8 @@ def mutual_maxima(block: Callable[[int, int], Tensor], rows: int, columns: int, 
     best_row = torch.zeros(columns, dtype=torch.long, device=device)
     for start, stop in row_blocks(rows, columns):
         values = block(start, stop)
-        in_row.append(_first_maximum(values, dim=1))
-        index, value, runner_up = _first_maximum(values, dim=0)
+        in_row.append(_first_maximum(values, 1, runners_up))
+        index, value, runner_up = _first_maximum(values, 0, runners_up)
         wins = value > best  # strictly: an earlier block keeps a tie
         second = torch.maximum(torch.minimum(value, best), torch.maximum(second, runner_up))
         best_row = torch.where(wins, index + start, best_row)
@@ -102,9 +109,11 @@ def mutual_maxima(block: Callable[[int, int], Tensor], rows: int, columns: int, 
     return MutualMaxima(row[mutual], column, value[mutual], row_second[mutual], second[column])
 
 
-def _first_maximum(values: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
+def _first_maximum(values: Tensor, dim: int, runner_up: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Index of the first maximum, its value, and the largest of the others (-inf if there are none)."""
     value, index = values.max(dim)
+    if not runner_up:
+        return index, value, torch.full_like(value, torch.nan)
     if values.shape[dim] == 1:
         return index, value, torch.full_like(value, -torch.inf)
     others = values.scatter(dim, index.unsqueeze(dim), -torch.inf)
