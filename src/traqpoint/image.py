@@ -69,7 +69,11 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     cv2 = optional.load("cv2")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), np.ascontiguousarray(image[..., ::-1])):
+    try:
+        written = cv2.imwrite(str(path), np.ascontiguousarray(image[..., ::-1]))
+    except cv2.error as error:
+        raise ImageError(f"{path}: could not be written ({error.err})") from None
+    if not written:
         raise ImageError(f"{path}: could not be written")
 
 

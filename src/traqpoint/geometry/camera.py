@@ -34,7 +34,8 @@ class Camera:
             raise GeometryError(
                 f"{self.model} has parameters {', '.join(PARAMETERS[self.model])}; got {self.params.numel()} numbers"
             )
-        if not bool(torch.isfinite(self.params).all()) or not bool((self.params[:1] > 0).all()):
+        focal = torch.stack([self._parameter("fx"), self._parameter("fy")])
+        if not bool(torch.isfinite(self.params).all()) or not bool((focal > 0).all()):
             raise GeometryError(f"{self.model}: parameters must be finite with positive focal length")
 
     def _parameter(self, name: str) -> Tensor:

@@ -40,6 +40,7 @@ def check_homography(H: Tensor, name: str) -> Tensor:
     if not bool(torch.isfinite(H).all()):
         raise GeometryError(f"{name}: the homography holds NaN or infinity")
     normed = H / torch.linalg.matrix_norm(H)[..., None, None]
-    if bool((torch.linalg.det(normed.double()).abs() < 1e-15).any()):
+    # Not "< 1e-15": a matrix of zeros gives NaN here.
+    if not bool((torch.linalg.det(normed.double()).abs() >= 1e-15).all()):
         raise GeometryError(f"{name}: the homography is singular")
     return H

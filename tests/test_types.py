@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+import torch
+
+from traqpoint.errors import FormatError, GeometryError
+from traqpoint.types import (
+    Features,
+    Frame,
+    Matches,
+    PointState,
+    Sequence,
+    Tracks,
+    WarpedPoints,
+    map_tensors,
+    ordered_pairs,
+)
+
+
+def features(n=3, d=8):
+    return Features(torch.rand(n, 2), torch.rand(n), torch.rand(n, d), (64, 48))
+
+
+def test_features_become_arrays_of_the_npz_format():
+    f = Features(torch.rand(3, 2).double(), torch.rand(3), torch.rand(3, 8, requires_grad=True), (64, 48))
+    arrays = f.numpy()
+    assert {k: v.dtype for k, v in arrays.items()} == {
+        "keypoints": np.float32,
+        "scores": np.float32,
+        "descriptors": np.float32,
+        "image_size": np.int64,
+    }
+    assert arrays["image_size"].tolist() == [64, 48]
+
+
+def test_no_keypoints_are_valid_features():
+    assert len(features(0)) == 0 and len(features(3)) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"keypoints": torch.rand(3, 3)}, "keypoints"),
+        ({"scores": torch.rand(2)}, "scores"),
+        ({"descriptors": torch.rand(2, 8)}, "descriptors"),
+        ({"descriptors": torch.rand(3)}, "descriptors"),
+    ],
+)
+def test_features_of_the_wrong_shape_name_the_field(change, name):
+    fields = {"keypoints": torch.rand(3, 2), "scores": torch.rand(3), "descriptors": torch.rand(3, 8), **change}
+    with pytest.raises(FormatError, match=name):
+        Features(**fields, image_size=(64, 48))
+
+
+def test_matches_and_tracks_of_the_wrong_shape_are_refused():
+    with pytest.raises(FormatError, match="indices"):
+        Matches(torch.zeros(4, 3, dtype=torch.long), torch.zeros(4))
+    with pytest.raises(FormatError, match="scores"):
+        Matches(torch.zeros(4, 2, dtype=torch.long), torch.zeros(3))
+    index = torch.zeros(4, dtype=torch.long)
+    with pytest.raises(FormatError, match="track_id"):
+        Tracks(index, index, index[:3], torch.zeros(4, 2), 2)
+    with pytest.raises(FormatError, match="xy"):
+        Tracks(index, index, index, torch.zeros(4, 3), 2)
+
+
+def test_the_length_of_tracks_is_their_number_and_not_that_of_their_observations():
+    ids = torch.tensor([0, 0, 0, 7, 7])
+    assert len(Tracks(torch.arange(5), torch.arange(5), ids, torch.rand(5, 2), 9)) == 2
+
+
+def test_only_visible_is_visible():
+    states = torch.tensor([int(s) for s in PointState])
+    assert WarpedPoints(torch.zeros(5, 2), states).visible.tolist() == [True, False, False, False, False]
+
+
+def test_sequence_images_have_five_dimensions_and_three_colours():
+    assert Sequence(torch.zeros(2, 4, 3, 8, 8), None).num_frames == 4
+    for shape in ((4, 3, 8, 8), (2, 4, 1, 8, 8)):
+        with pytest.raises(FormatError, match="images"):
+            Sequence(torch.zeros(shape), None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"K": torch.eye(4)}, "K must"),
+        ({"cam_from_world": torch.eye(3)}, "cam_from_world"),
+        ({"cam_from_world": torch.full((4, 4), torch.nan)}, "cam_from_world"),
+        ({"depth": torch.zeros(8, 9)}, "depth"),
+    ],
+)
+def test_a_frame_with_a_broken_camera_or_depth_is_refused(change, message):
+    good = {"image": torch.zeros(3, 8, 8), "K": torch.eye(3), "cam_from_world": torch.eye(4), "depth": torch.ones(8, 8)}
+    Frame(**good)
+    with pytest.raises(GeometryError, match=message):
+        Frame(**{**good, **change})
+
+
+def test_map_tensors_leaves_what_is_no_tensor():
+    moved = map_tensors(features(), lambda x: x.double())
+    assert moved.keypoints.dtype == torch.float64 and moved.image_size == (64, 48)
+
+
+def test_every_frame_is_the_reference_once_for_every_other():
+    assert list(ordered_pairs(3)) == [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]
