@@ -61,9 +61,7 @@ class Features:
         return self.keypoints.shape[0]
 
     def to(self, device: Device) -> Features:
-        return Features(
-            self.keypoints.to(device), self.scores.to(device), self.descriptors.to(device), self.image_size
-        )
+        return Features(self.keypoints.to(device), self.scores.to(device), self.descriptors.to(device), self.image_size)
 
     def numpy(self) -> dict[str, np.ndarray]:
         """The npz format of TraqPoint: keypoints, scores, descriptors, image_size (int64 (2,) = W, H)."""

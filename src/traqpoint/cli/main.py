@@ -14,6 +14,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "extract": ("traqpoint.cli.extract:Extract", "keypoints and descriptors of images into files"),
     "match": ("traqpoint.cli.match:Match", "match what extract wrote"),
     "track": ("traqpoint.cli.track:Track", "tracks through a video, with a picture, a film and statistics"),
+    "train descriptor": ("traqpoint.cli.train:Descriptor", "stage 1: a descriptor from known correspondences"),
+    "train policy": ("traqpoint.cli.train:Policy", "stage 2: keypoints by policy gradients"),
     "info": ("traqpoint.cli.info:Info", "what a weight file holds"),
 }
 """Verb (one word, or two: "train policy") -> where its options are, and one line of help. Loaded when chosen."""

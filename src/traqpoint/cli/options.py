@@ -39,7 +39,7 @@ def parse(kind: type[Options], args: list[str], prog: str) -> Options:
                 args=args,
                 prog=prog,
                 description=help,
-                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+                config=(tyro.conf.FlagCreatePairsOff,),
             )
     except SystemExit as exit:
         if not exit.code:  # --help
@@ -78,12 +78,17 @@ def _coerced(value: Any, hint: Any) -> Any:
         for option in arguments:
             with contextlib.suppress(ValueError):
                 return _coerced(value, option)
+    elif dataclasses.is_dataclass(hint):
+        if isinstance(value, dict):
+            return _nested(value, hint)
     elif origin is typing.Literal:
         if value in arguments:
             return value
     elif origin is tuple:
         items = value if isinstance(value, list) else [value]
-        return tuple(_coerced(item, arguments[0]) for item in items)
+        kinds = arguments[:1] * len(items) if arguments[-1] is Ellipsis else arguments
+        if len(kinds) == len(items):
+            return tuple(_coerced(item, kind) for item, kind in zip(items, kinds, strict=True))
     elif hint is type(None):
         if value is None:
             return None
@@ -96,6 +101,14 @@ def _coerced(value: Any, hint: Any) -> Any:
     elif type(value) is hint:
         return value
     raise ValueError
+
+
+def _nested(values: dict, kind: Any) -> Any:
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise ConfigError(f"unknown key {unknown[0]!r} in the configuration; known are {', '.join(hints)}")
+    return kind(**{key: _coerced(value, hints[key]) for key, value in values.items()})
 
 
 def _type_name(hint: Any) -> str:

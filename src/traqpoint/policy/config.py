@@ -26,7 +26,7 @@ class PolicyConfig:
     """sampled: draws from the whole image besides one per cell. Paper: 112 at 480 px."""
     global_weight: float = 1.0
     """exact: weight of the image-wide expectation against that of the cells."""
-    global_entropy: float = 0.2
+    global_entropy: float = 0.3
     """exact: temperature of the image-wide policy: its optimum is proportional to exp(reward / this)."""
     tile_entropy: float = 0.0
     """Weight of the mean entropy inside the tiles, λ. Paper: 0.001."""
@@ -55,7 +55,8 @@ class PolicyConfig:
     baseline: Literal["leave_one_out", "none"] = "leave_one_out"
     """sampled: what is subtracted from the reward."""
     normalise: bool = True
-    """Divide rewards by their on-policy mean (exact) or deviation (sampled): DaD, METHOD §5."""
+    """Divide rewards by what the image's best cells earn (exact) or advantages by their deviation (sampled): while the policy
+    is blunt all rewards are small, and would weigh less than any entropy."""
     warmup_steps: int = 300
     """Steps in which the policy imitates FAST before and while rewards fade in."""
     warmup_weight: float = 10.0

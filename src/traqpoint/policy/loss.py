@@ -25,6 +25,17 @@ def expected_reward_cells(policy: Tensor, reward: Tensor, cell_px: int, shift: t
     return masked_mean(expected, supported(logits))
 
 
+def reward_scale(policy: Tensor, reward: Tensor, cell_px: int, shift: tuple[int, int] = (0, 0)) -> Tensor:
+    """What the best tenth of an image's cells can earn: the 0.9 quantile over cells of max_{x∈c} R(x), (B, 1, 1).
+
+    Relative to it a reward of 1 is a very good point of *this* image, however blunt the policy still is.
+    """
+    possible = supported(to_cells(policy.detach(), cell_px, IMPOSSIBLE, shift))
+    best = to_cells(reward.detach(), cell_px, 0.0, shift).amax(-1)
+    best = torch.where(possible, best, torch.full_like(best, torch.nan))
+    return best.nanquantile(0.9, dim=1).nan_to_num(1.0).clamp(min=1e-6)[:, None, None]
+
+
 def expected_reward_image(policy: Tensor, reward: Tensor) -> Tensor:
     """Mean over images of Σ_x π(x) R(x)."""
     logits = policy.flatten(1)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from traqpoint.geometry.pixels import pixel_grid
@@ -121,8 +122,8 @@ def reward_map(frames: list[FrameMaps], geometry: Geometry, reference: int, conf
         found = consistency(frames[target], warped.xy, config)
         sparse = geometry.warp(reference, target, candidates)
         unique = distinctiveness(frames[reference], frames[target], candidates, sparse, config)
-        covered = (coarse[1] * config.candidate_stride, coarse[0] * config.candidate_stride)
-        dense = sample(unique.reshape(B, 1, *coarse), pixels, covered).squeeze(-1)
-        return combine(found, dense, config).reshape(B, H, W), warped.visible.reshape(B, H, W)
+        dense = F.interpolate(unique.reshape(B, 1, *coarse), scale_factor=config.candidate_stride, mode="bilinear")
+        found = found.reshape(B, H, W)
+        return combine(found, dense[:, 0, :H, :W], config), warped.visible.reshape(B, H, W)
 
     return _mean_over_frames(term(target) for target in range(len(frames)) if target != reference)

@@ -20,8 +20,8 @@ from traqpoint.training.checkpoint import load_checkpoint, save_checkpoint
 from traqpoint.training.config import LoopConfig
 from traqpoint.types import Sequence
 
-Step = Callable[[Sequence, float, torch.Generator], tuple[Tensor, dict[str, float]]]
-"""(batch, progress in [0, 1], generator) -> (loss, stats)."""
+Step = Callable[[Sequence, int, torch.Generator], tuple[Tensor, dict[str, float]]]
+"""(batch, updates done, generator) -> (loss, stats)."""
 Report = Callable[[int, dict[str, float]], None]
 
 
@@ -63,11 +63,10 @@ def run(
             began = time.perf_counter()
             batch = source.sample(config.batch_size, generator).to(device)
             loaded = time.perf_counter()
-            progress = i / config.steps
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate((i + 1) / config.steps, config)
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                loss, stats = step(batch, progress, generator)
+                loss, stats = step(batch, i, generator)
             optimizer.zero_grad(set_to_none=True)
             if loss.requires_grad:
                 loss.backward()

@@ -75,7 +75,7 @@ def _exact_loss(
     with torch.no_grad():
         on_policy = L.expected_reward_cells(policies, reward, config.cell_px, shift)
     if config.normalise:
-        reward = reward / on_policy.clamp(min=1e-6)
+        reward = reward / L.reward_scale(policies, reward, config.cell_px, shift)
     cells = L.expected_reward_cells(policies, reward, config.cell_px, shift)
     image = L.expected_reward_image(policies, reward)
     loss = -cells - config.global_weight * (image + config.global_entropy * L.image_entropy(policies))
@@ -83,7 +83,8 @@ def _exact_loss(
         loss = loss - config.tile_entropy * L.tile_entropy(policies, config.tile_px)
     return loss, {
         "reward": float(on_policy),
-        "reward_image": float(image.detach() * on_policy),
+        "reward_cells": float(cells.detach()),
+        "reward_image": float(image.detach()),
         "spread": float(L.effective_count(policies)),
     }
 

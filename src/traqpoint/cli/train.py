@@ -1,0 +1,66 @@
+"""``traqpoint train descriptor`` and ``traqpoint train policy``"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from traqpoint.training.config import DescriptorTraining, PolicyTraining
+
+if TYPE_CHECKING:
+    from traqpoint.training.loop import Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descriptor(DescriptorTraining):
+    """Stage 1: train the descriptor on known correspondences. Continues from the last checkpoint in --out."""
+
+    def run(self) -> int:
+        from traqpoint.training.runs import train_descriptor
+
+        with _training_bar("descriptor", self.loop.steps) as report:
+            path = train_descriptor(self, report)
+        print(path)
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy(PolicyTraining):
+    """Stage 2: train the policy by its track-aware reward, on a frozen descriptor. Continues from the last checkpoint."""
+
+    def run(self) -> int:
+        from traqpoint.training.runs import train_policy
+
+        with _training_bar("policy", self.loop.steps) as report:
+            path = train_policy(self, report)
+        print(path)
+        return 0
+
+
+@contextmanager
+def _training_bar(what: str, steps: int) -> Iterator[Report]:
+    """A bar on stderr with the latest numbers; one line every 5 % of the steps where stderr is not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[numbers]}"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=steps, numbers="")
+
+        def report(step: int, stats: dict[str, float]) -> None:
+            shown = {k: v for k, v in stats.items() if k not in ("data_s", "skipped")}
+            numbers = "  ".join(f"{name} {value:.3g}" for name, value in shown.items())
+            bar.update(task, completed=step, numbers=numbers)
+            if not console.is_terminal and (step % max(1, steps // 20) == 0 or step == steps):
+                console.print(f"{what} {step}/{steps}  {numbers}", highlight=False, soft_wrap=True)
+
+        yield report
