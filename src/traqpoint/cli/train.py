@@ -28,7 +28,7 @@ class Descriptor(DescriptorTraining):
 
 @dataclass(frozen=True, kw_only=True)
 class Policy(PolicyTraining):
-    """Stage 2: train the policy by its track-aware reward, on a frozen descriptor. Continues from the last checkpoint."""
+    """Stage 2: train the policy by its track reward, on a frozen descriptor. Continues from the last checkpoint."""
 
     def run(self) -> int:
         from traqpoint.training.runs import train_policy

@@ -55,8 +55,8 @@ class PolicyConfig:
     baseline: Literal["leave_one_out", "none"] = "leave_one_out"
     """sampled: what is subtracted from the reward."""
     normalise: bool = True
-    """Divide rewards by what the image's best cells earn (exact) or advantages by their deviation (sampled): while the policy
-    is blunt all rewards are small, and would weigh less than any entropy."""
+    """Divide rewards by what the image's best cells earn (exact), or advantages by their deviation (sampled): while
+    the policy is blunt all rewards are small, and would weigh less than any entropy."""
     warmup_steps: int = 300
     """Steps in which the policy imitates FAST before and while rewards fade in."""
     warmup_weight: float = 10.0

@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+import torch
+
+from traqpoint.errors import ConfigError, ImageError
+from traqpoint.image import to_tensor, write_image
+from traqpoint.inference.extractor import Extractor
+from traqpoint.models.traqpoint import TraqPoint
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    torch.manual_seed(0)
+    return Extractor(TraqPoint(), max_keypoints=200, device="cpu")
+
+
+def picture(height, width, seed=0):
+    """Smooth random uint8 RGB."""
+    small = torch.rand(1, 3, height // 4 + 2, width // 4 + 2, generator=torch.Generator().manual_seed(seed))
+    image = torch.nn.functional.interpolate(small, size=(height, width), mode="bicubic", align_corners=False)
+    return (image[0].clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
+
+
+def same(a, b, tolerance=1e-4):
+    return (
+        a.keypoints.shape == b.keypoints.shape
+        and torch.allclose(a.keypoints, b.keypoints, atol=tolerance)
+        and torch.allclose(a.descriptors, b.descriptors, atol=tolerance)
+    )
+
+
+def test_paths_arrays_and_tensors_give_the_same_features(extractor, tmp_path):
+    image = picture(70, 90)
+    write_image(tmp_path / "a.png", image)
+    features = extractor(image)
+    assert len(features) > 20 and features.image_size == (90, 70)
+    assert same(features, extractor(tmp_path / "a.png"))
+    assert same(features, extractor(str(tmp_path / "a.png")))
+    assert same(features, extractor(to_tensor(image)))
+
+
+def test_a_ragged_batch_equals_its_images_one_by_one(extractor):
+    images = [picture(64, 64, 1), picture(97, 33, 2), picture(61, 50, 3), picture(64, 64, 4)]
+    for alone, batched in zip(map(extractor, images), extractor.batch(images), strict=True):
+        assert same(alone, batched)
+
+
+def test_extraction_is_deterministic(extractor):
+    a, b = extractor(picture(80, 80)), extractor(picture(80, 80))
+    assert torch.equal(a.keypoints, b.keypoints) and torch.equal(a.descriptors, b.descriptors)
+
+
+def test_keypoints_lie_inside_and_descriptors_have_unit_norm(extractor):
+    features = extractor(picture(75, 101))
+    assert (features.keypoints >= 0).all()
+    assert (features.keypoints < torch.tensor([101.0, 75.0])).all()
+    assert torch.allclose(features.descriptors.norm(dim=1), torch.ones(len(features)), atol=1e-5)
+
+
+def test_keypoints_of_a_shrunken_image_are_in_the_original_pixels():
+    torch.manual_seed(0)
+    extractor = Extractor(TraqPoint(), max_keypoints=50, long_side=64, device="cpu")
+    features = extractor(picture(96, 128))
+    assert features.image_size == (128, 96)
+    assert features.keypoints[:, 0].max() > 64
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (3, 200), (31, 31)])
+def test_images_smaller_than_the_stride_work(extractor, size):
+    features = extractor(picture(*size))
+    assert features.keypoints.shape[1] == 2 and features.image_size == size[::-1]
+
+
+def test_a_flat_image_gives_a_valid_result(extractor):
+    features = extractor(np.full((64, 64, 3), 128, np.uint8))
+    assert features.descriptors.shape == (len(features), 64)
+    assert torch.isfinite(features.descriptors).all()
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((0, 10, 3), np.uint8),
+        np.zeros((10, 10), np.uint8),
+        np.zeros((10, 10, 3), np.float32),
+        torch.zeros(10, 10, 3),
+        torch.zeros(3, 10, 10, dtype=torch.uint8),
+        torch.full((3, 10, 10), float("nan")),
+        torch.full((3, 10, 10), 200.0),
+        None,
+    ],
+)
+def test_what_is_no_image_is_refused(extractor, image):
+    with pytest.raises(ImageError):
+        extractor(image)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_keypoints": 0},
+        {"nms_radius": 0},
+        {"threshold": 1.5},
+        {"long_side": 3},
+        {"device": "tpu9"},
+        {"top_k": 3},
+    ],
+)
+def test_bad_options_are_refused(options):
+    with pytest.raises(ConfigError):
+        Extractor(TraqPoint(), **options)

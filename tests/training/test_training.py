@@ -1,0 +1,200 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.worlds import WorldsConfig
+from traqpoint.errors import ConfigError, WeightsError
+from traqpoint.geometry.warp import HomographyGeometry
+from traqpoint.image import write_image
+from traqpoint.models.traqpoint import TraqPoint
+from traqpoint.policy.config import PRESETS
+from traqpoint.training.config import DataConfig, DescriptorConfig, DescriptorTraining, LoopConfig, PolicyTraining
+from traqpoint.training.descriptor_step import descriptor_step, dual_softmax_loss
+from traqpoint.training.loop import learning_rate
+from traqpoint.training.policy_step import Weights, policy_step, schedule
+from traqpoint.training.runs import train_descriptor, train_policy
+from traqpoint.types import Sequence
+
+SMALL = HomographyConfig(image_size=64, num_frames=3)
+
+
+def photo(seed=0, side=96):
+    small = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(seed))
+    image = torch.nn.functional.interpolate(small, size=(side, side), mode="bicubic", align_corners=False)
+    return (image[0].clamp(0, 1) * 255).byte()
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    for i in range(3):
+        write_image(folder / f"{i}.png", photo(i).permute(1, 2, 0).numpy())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def batch():
+    source = HomographySequences([photo(i) for i in range(3)], SMALL)
+    return source.sample(2, torch.Generator().manual_seed(0))
+
+
+def loop(steps, **options):
+    return LoopConfig(steps=steps, batch_size=1, device="cpu", precision="float32", checkpoint_every=2, **options)
+
+
+def descriptor_run(photos, out, steps, **options):
+    small = DescriptorConfig(points_per_frame=64)
+    return DescriptorTraining(DataConfig(photos, homography=SMALL), out, loop(steps, **options), small)
+
+
+def test_true_pairs_with_the_same_descriptor_and_no_other_alike_cost_nothing():
+    a = torch.eye(8)[None]
+    xy = torch.arange(16.0).reshape(1, 8, 2) * 10
+    loss, accuracy = dual_softmax_loss(a, a, xy, torch.ones(1, 8).bool(), DescriptorConfig(inverse_temperature=50))
+    assert loss < 1e-6 and accuracy == 1
+
+
+def test_unpaired_points_change_no_descriptor_loss():
+    torch.manual_seed(0)
+    a, b = (torch.nn.functional.normalize(torch.randn(1, 9, 8), dim=-1) for _ in range(2))
+    xy = torch.rand(1, 9, 2) * 100
+    paired = torch.tensor([[True] * 6 + [False] * 3])
+    full, _ = dual_softmax_loss(a, b, xy, paired, DescriptorConfig())
+    cut, _ = dual_softmax_loss(a[:, :6], b[:, :6], xy[:, :6], paired[:, :6], DescriptorConfig())
+    assert torch.allclose(full, cut, atol=1e-5)
+
+
+def test_the_descriptor_step_lowers_its_own_loss(batch):
+    torch.manual_seed(0)
+    model = TraqPoint().train()
+    optimizer = torch.optim.AdamW(model.descriptor.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(12):
+        loss, _ = descriptor_step(batch, model, DescriptorConfig(points_per_frame=64), torch.Generator().manual_seed(0))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_policy_step_trains_the_detector_and_nothing_else(batch, preset):
+    torch.manual_seed(0)
+    model = TraqPoint().train()
+    model.descriptor.eval().requires_grad_(False)
+    before = {k: v.clone() for k, v in model.descriptor.state_dict().items()}
+    loss, stats = policy_step(batch, model, PRESETS[preset], Weights(1.0, 1.0), torch.Generator().manual_seed(0))
+    loss.backward()
+    assert torch.isfinite(loss) and 0 <= stats["reward"] <= 1
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.detector.parameters())
+    assert all(p.grad is None for p in model.descriptor.parameters())
+    assert all(torch.equal(v, before[k]) for k, v in model.descriptor.state_dict().items())
+
+
+def test_policy_gradients_raise_the_reward(batch):
+    torch.manual_seed(0)
+    model = TraqPoint().train()
+    model.descriptor.eval().requires_grad_(False)
+    optimizer = torch.optim.AdamW(model.detector.parameters(), lr=2e-3)
+    rewards = []
+    for i in range(25):
+        loss, stats = policy_step(
+            batch, model, PRESETS["traqpoint"], Weights(1.0, 0.0), torch.Generator().manual_seed(i)
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        rewards.append(stats["reward"])
+    assert sum(rewards[-3:]) > 1.3 * sum(rewards[:3])
+
+
+def test_frames_that_do_not_overlap_give_a_finite_loss_without_reward(batch):
+    far = torch.eye(3).repeat(2, 3, 1, 1)
+    far[:, :, 0, 2] = torch.arange(3.0) * 1000
+    apart = Sequence(batch.images, HomographyGeometry(far, torch.ones(2, 3, 64, 64).bool()))
+    model = TraqPoint().train()
+    model.descriptor.eval().requires_grad_(False)
+    for config in PRESETS.values():
+        loss, stats = policy_step(apart, model, config, Weights(1.0, 0.0), torch.Generator().manual_seed(0))
+        assert torch.isfinite(loss) and stats["reward"] == 0
+
+
+def test_the_schedule_imitates_first_and_rewards_last():
+    config = replace(PRESETS["traqpoint"], warmup_steps=100)
+    assert schedule(0, config) == Weights(0.0, config.warmup_weight)
+    middle = schedule(75, config)
+    assert 0 < middle.reward < 1 and 0 < middle.warmup < config.warmup_weight
+    assert schedule(100, config) == Weights(1.0, 0.0)
+
+
+def test_the_learning_rate_rises_then_falls_to_its_end():
+    config = LoopConfig()
+    assert learning_rate(0.015, config) == pytest.approx(config.learning_rate / 2)
+    assert learning_rate(0.03, config) == pytest.approx(config.learning_rate)
+    assert learning_rate(1.0, config) == pytest.approx(config.final_learning_rate)
+
+
+def test_a_resumed_run_equals_a_straight_one(photos, tmp_path, monkeypatch):
+    straight = train_descriptor(descriptor_run(photos, tmp_path / "straight", 6))
+    config = descriptor_run(photos, tmp_path / "broken", 6)
+
+    def stop(step, stats):
+        if step == 5:  # the last checkpoint was after step 4
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_descriptor(config, stop)
+    resumed = train_descriptor(config)
+    a, b = TraqPoint.from_pretrained(straight), TraqPoint.from_pretrained(resumed)
+    for key, value in a.descriptor.state_dict().items():
+        assert torch.equal(value, b.descriptor.state_dict()[key]), key
+    steps = [json.loads(line)["step"] for line in (tmp_path / "broken" / "log.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3, 4, 5, 5, 6] or steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_both_stages_run_on_photos_and_worlds_and_give_loadable_weights(photos, tmp_path):
+    worlds = WorldsConfig(image_size=(64, 64), num_frames=3, num_textures=3, texture_size=64, num_objects=2)
+    data = DataConfig(photos, worlds_share=0.5, homography=SMALL, worlds=worlds)
+    first = train_descriptor(replace(descriptor_run(photos, tmp_path / "d", 3), data=data))
+    policy = replace(PRESETS["traqpoint"], warmup_steps=2)
+    second = train_policy(PolicyTraining(data, str(first), tmp_path / "p", loop(3), policy))
+    a, b = TraqPoint.from_pretrained(first), TraqPoint.from_pretrained(second)
+    warm = TraqPoint.from_pretrained(tmp_path / "p" / "warmup.safetensors")
+    assert torch.equal(a.descriptor.lateral4.weight, b.descriptor.lateral4.weight)  # frozen
+    assert not torch.equal(warm.detector.policy_head.weight, b.detector.policy_head.weight)
+
+
+def test_a_folder_of_another_run_is_refused(photos, tmp_path):
+    train_descriptor(descriptor_run(photos, tmp_path, 2))
+    with pytest.raises(ConfigError, match="another configuration"):
+        train_descriptor(descriptor_run(photos, tmp_path, 3))
+
+
+def test_a_corrupt_checkpoint_is_named(photos, tmp_path):
+    config = descriptor_run(photos, tmp_path, 2)
+    tmp_path.mkdir(exist_ok=True)
+    (tmp_path / "checkpoint.pt").write_bytes(b"nonsense")
+    with pytest.raises(WeightsError, match=r"checkpoint\.pt"):
+        train_descriptor(config)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: LoopConfig(steps=0),
+        lambda: LoopConfig(precision="fp8"),
+        lambda: DataConfig(),
+        lambda: DataConfig(worlds_share=2.0),
+        lambda: HomographyConfig(image_size=8),
+        lambda: HomographyConfig(zoom=(0.5, 1.0)),
+        lambda: replace(PRESETS["paper"], estimator="exact", target_gradient=True),
+        lambda: replace(PRESETS["traqpoint"], window_px=4),
+    ],
+)
+def test_bad_values_are_refused_when_the_configuration_is_made(build):
+    with pytest.raises(ConfigError):
+        build()
