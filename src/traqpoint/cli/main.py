@@ -16,6 +16,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "track": ("traqpoint.cli.track:Track", "tracks through a video, with a picture, a film and statistics"),
     "train descriptor": ("traqpoint.cli.train:Descriptor", "stage 1: a descriptor from known correspondences"),
     "train policy": ("traqpoint.cli.train:Policy", "stage 2: keypoints by policy gradients"),
+    "demo": ("traqpoint.cli.demo:Demo", "match and track real photographs beside SIFT and ORB"),
+    "convert": ("traqpoint.cli.convert:Convert", "the authors' checkpoint into our weight file"),
     "info": ("traqpoint.cli.info:Info", "what a weight file holds"),
 }
 """Verb (one word, or two: "train policy") -> where its options are, and one line of help. Loaded when chosen."""

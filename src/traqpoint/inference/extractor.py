@@ -106,7 +106,7 @@ class Extractor:
         """images (B, 3, H, W), of which the top-left used[i] = (W, H) pixels are image."""
         height, width = images.shape[-2:]
         images = images.to(self.device).contiguous(memory_format=torch.channels_last)
-        logits, descriptors = self.model.dense(images)
+        logits, descriptors, _ = self.model.dense(images, used)
         valid = torch.zeros(images.shape[0], height, width, dtype=torch.bool, device=self.device)
         for i, (w, h) in enumerate(used):
             valid[i, :h, :w] = True

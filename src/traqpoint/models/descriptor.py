@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from traqpoint.models.layers import ConvBlock, ResidualBlock, upsample
+from traqpoint.models.backbones import SmallLevels
+from traqpoint.models.layers import ConvBlock, upsample
 
 
-class SmallDescriptor(nn.Module):
+class SmallDescriptor(SmallLevels):
     """64-d descriptors at 1/4 resolution from features at 1/4, 1/8, 1/16 and 1/32; 0.8 M parameters.
 
     Depth sits at 1/8 and below, where it is cheap and sees context; 1/4 adds what tells two neighbouring keypoints
@@ -21,10 +22,6 @@ class SmallDescriptor(nn.Module):
     def __init__(self, dim: int = 64) -> None:
         super().__init__()
         self.dim = dim
-        self.level2 = nn.Sequential(ConvBlock(3, 16, stride=2), ConvBlock(16, 32, stride=2), ConvBlock(32, 32))
-        self.level3 = nn.Sequential(ConvBlock(32, 64, stride=2), ResidualBlock(64, 64))
-        self.level4 = nn.Sequential(ConvBlock(64, 96, stride=2), ResidualBlock(96, 96))
-        self.level5 = nn.Sequential(ConvBlock(96, 96, stride=2), ResidualBlock(96, 96))
         self.lateral4 = nn.Conv2d(96, 64, 1)
         self.lateral5 = nn.Conv2d(96, 64, 1)
         self.fuse = ConvBlock(64, 64)
@@ -32,10 +29,7 @@ class SmallDescriptor(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """images (B, 3, H, W) RGB in [0, 1], H and W multiples of 32 -> descriptors (B, D, H/4, W/4), any norm."""
-        x2 = self.level2(images)
-        x3 = self.level3(x2)
-        x4 = self.level4(x3)
-        x5 = self.level5(x4)
+        x2, x3, x4, x5 = self.levels(images)
         height, width = images.shape[-2:]
         eighth, quarter = (height // 8, width // 8), (height // 4, width // 4)
         context = x3 + upsample(self.lateral4(x4), eighth) + upsample(self.lateral5(x5), eighth)

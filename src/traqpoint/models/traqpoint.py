@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -10,12 +11,16 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from traqpoint.errors import ConfigError
+from traqpoint.image import pad_to_multiple
 from traqpoint.models import weights
+from traqpoint.models.backbones import BACKBONES
+from traqpoint.models.base_descriptor import BaseDescriptor
 from traqpoint.models.descriptor import SmallDescriptor
 from traqpoint.models.detector import PolicyNetwork
 from traqpoint.models.layers import fold_batch_norms
 
-DESCRIPTORS = {"small": SmallDescriptor}
+DESCRIPTOR_DIM = {"small": 64, "base": 256}
+"""Descriptor networks, and the length of a descriptor unless it is chosen."""
 
 
 @dataclass(frozen=True)
@@ -23,22 +28,42 @@ class ModelConfig:
     """What is needed to build the network before its weights are read."""
 
     descriptor: str = "small"
-    """Name of the descriptor network."""
-    descriptor_dim: int = 64
-    """Length D of a descriptor."""
+    """small: a compact CNN. base: a backbone below a deformable encoder."""
+    descriptor_dim: int = 0
+    """Length D of a descriptor; 0 takes the network's own, 64 or 256."""
+    backbone: str = ""
+    """base: name of the backbone; convnext-b (the authors') without one."""
+    align_corners: bool = False
+    """Upsample from corner to corner, which shifts coarse levels: only to run the authors' checkpoint."""
 
     def __post_init__(self) -> None:
-        if self.descriptor not in DESCRIPTORS:
-            raise ConfigError(f"descriptor {self.descriptor!r} is not one of {', '.join(DESCRIPTORS)}")
-        if self.descriptor_dim < 1:
+        if self.descriptor not in DESCRIPTOR_DIM:
+            raise ConfigError(f"descriptor {self.descriptor!r} is not one of {', '.join(DESCRIPTOR_DIM)}")
+        if self.descriptor_dim < 0:
             raise ConfigError(f"descriptor_dim must be positive, got {self.descriptor_dim}")
+        if self.descriptor == "small" and self.backbone:
+            raise ConfigError(f"backbone {self.backbone!r}: the small descriptor has none to choose")
+        # Resolved here, so that what is written into a weight file does not depend on later defaults.
+        object.__setattr__(self, "descriptor_dim", self.descriptor_dim or DESCRIPTOR_DIM[self.descriptor])
+        if self.descriptor == "base":
+            object.__setattr__(self, "backbone", self.backbone or "convnext-b")
+            if self.backbone not in BACKBONES:
+                raise ConfigError(f"backbone {self.backbone!r} is not one of {', '.join(BACKBONES)}")
+
+
+MODELS = {"traqpoint-s": ModelConfig(), "traqpoint-b": ModelConfig("base", align_corners=True)}
+"""Networks by name: ours for laptops, and the authors'."""
 
 
 class DenseOutput(NamedTuple):
-    """logits (B, 1, H, W); descriptors (B, D, H/s, W/s), not normalised."""
+    """logits (B, 1, H, W); descriptors (B, D, ⌈H/s⌉, ⌈W/s⌉), not normalised; matchability (B, 1, ⌈H/s⌉, ⌈W/s⌉) or None.
+
+    s is the descriptor's output stride; a map covers the image extended to a multiple of it.
+    """
 
     logits: Tensor
     descriptors: Tensor
+    matchability: Tensor | None = None
 
 
 class TraqPoint(nn.Module):
@@ -47,16 +72,41 @@ class TraqPoint(nn.Module):
     def __init__(self, config: ModelConfig | None = None) -> None:
         super().__init__()
         self.config = config or ModelConfig()
-        self.detector = PolicyNetwork()
-        self.descriptor = DESCRIPTORS[self.config.descriptor](self.config.descriptor_dim)
+        self.detector = PolicyNetwork(self.config.align_corners)
+        self.descriptor: SmallDescriptor | BaseDescriptor
+        if self.config.descriptor == "base":
+            self.descriptor = BaseDescriptor(
+                self.config.descriptor_dim, self.config.backbone, self.config.align_corners
+            )
+        else:
+            self.descriptor = SmallDescriptor(self.config.descriptor_dim)
 
     @property
     def stride(self) -> int:
         """Image sides must be multiples of this."""
         return max(self.detector.stride, self.descriptor.stride)
 
-    def dense(self, images: Tensor) -> DenseOutput:
-        """images (B, 3, H, W) RGB in [0, 1], sides multiples of `stride` -> logits and descriptors."""
+    def dense(self, images: Tensor, sizes: Sequence[tuple[int, int]] | None = None) -> DenseOutput:
+        """images (B, 3, H, W) RGB in [0, 1] of any size -> logits and descriptors, matchability from the base model.
+
+        sizes: (W, H) of each image's top-left part that is no padding, where it is not all of it.
+        """
+        H, W = images.shape[-2:]
+        right, below = -W % self.stride, -H % self.stride
+        if right or below:
+            sizes = [(W, H)] * len(images) if sizes is None else sizes
+            images = pad_to_multiple(images, self.stride)
+        logits, descriptors, matchability = self._dense(images, sizes)
+        if right or below:
+            s = self.descriptor.output_stride
+            h, w = -(-H // s), -(-W // s)
+            logits, descriptors = logits[..., :H, :W], descriptors[..., :h, :w]
+            matchability = matchability[..., :h, :w] if matchability is not None else None
+        return DenseOutput(logits, descriptors, matchability)
+
+    def _dense(self, images: Tensor, sizes: Sequence[tuple[int, int]] | None) -> DenseOutput:
+        if isinstance(self.descriptor, BaseDescriptor):
+            return DenseOutput(self.detector(images), *self.descriptor.describe(images, sizes))
         return DenseOutput(self.detector(images), self.descriptor(images))
 
     def folded(self) -> TraqPoint:
