@@ -9,21 +9,22 @@ it only the methods that need none are run. Each --weights adds one of our model
 from __future__ import annotations
 
 import json
-import platform
-import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 import tyro
 from rich.progress import track
 
-import traqpoint
 from traqpoint.data.base import load_photos
 from traqpoint.data.homography import HomographyConfig, HomographySequences
 from traqpoint.evaluation import peers
 from traqpoint.evaluation.tracks import NO_SCORES, Method, evaluate
 from traqpoint.inference.extractor import Extractor
+from traqpoint.models.weights import read as read_weights
 
 
 @dataclass(frozen=True)
@@ -45,19 +46,37 @@ class Options:
     seed: int = 0
     """Of the sequences."""
     out: Path | None = None
-    """Write the table with its protocol here, as JSON."""
+    """Keep the rows with their protocol here, as JSON; methods that are there already are not run again."""
 
 
-def methods(options: Options) -> dict[str, Method]:
+def methods(options: Options) -> dict[str, tuple[str, Callable[[], Method]]]:
+    """Name -> (what tells a changed method from the same one, how to build it)."""
     n = options.max_keypoints
-    out: dict[str, Method] = {Path(w).stem: Extractor(w, max_keypoints=n) for w in options.weights}
+    out: dict[str, tuple[str, Callable[[], Method]]] = {}
+    for weights in options.weights:
+        digest = read_weights(weights)[1]["sha256"]
+        out[Path(weights).stem] = digest, partial(Extractor, weights, max_keypoints=n)
     if options.classical:
-        out |= {name: make(n) for name, make in peers.CLASSICAL.items()}
+        opencv = version("opencv-python-headless")
+        out |= {name: (opencv, partial(make, n)) for name, make in peers.CLASSICAL.items()}
     if options.peers is not None:
-        out["XFeat"] = peers.xfeat(n, options.peers)
-        out["ALIKED-T16"] = peers.aliked(n, options.peers, "aliked-t16")
-        out["ALIKED-N16"] = peers.aliked(n, options.peers, "aliked-n16")
+        kornia = version("kornia")
+        out["XFeat"] = kornia, partial(peers.xfeat, n, options.peers)
+        out["ALIKED-T16"] = kornia, partial(peers.aliked, n, options.peers, "aliked-t16")
+        out["ALIKED-N16"] = kornia, partial(peers.aliked, n, options.peers, "aliked-n16")
     return out
+
+
+def table(rows: dict[str, dict[str, float]]) -> str:
+    lines = ["| method | keypoints | repeatability | precision | correct | length | completeness | loc. px |"]
+    lines.append("|" + "---|" * 8)
+    for name, r in sorted(rows.items(), key=lambda item: -item[1]["completeness"]):
+        lines.append(
+            f"| {name} | {r['keypoints']:.0f} | {r['repeatability']:.3f} | {r['precision']:.3f} "
+            f"| {r['correct_matches']:.0f} | {r['track_length']:.2f} | {r['completeness']:.3f} "
+            f"| {r['localization_px']:.2f} |"
+        )
+    return "\n".join(lines)
 
 
 def main(options: Options) -> None:
@@ -66,38 +85,34 @@ def main(options: Options) -> None:
     step = max(1, len(photos) // options.limit) if options.limit else 1
     chosen = range(0, len(photos), step)[: options.limit]
     source = HomographySequences(photos, config)
-    scores = dict.fromkeys(named := methods(options), NO_SCORES)
-    seconds = dict.fromkeys(named, 0.0)
-    for i in track(chosen, description="sequences"):
-        sequence = source.render([i], torch.Generator().manual_seed(options.seed * 100_003 + i))
-        for name, method in named.items():
-            began = time.perf_counter()
-            scores[name] = scores[name] + evaluate(method, sequence)
-            seconds[name] += time.perf_counter() - began
-    rows = {name: s.summary() | {"seconds": seconds[name]} for name, s in scores.items()}
-    print(f"| {'method':<24} | kpts | repeat. | precision | correct | length | complete | loc. px |")
-    print("|" + "---|" * 8)
-    for name, r in sorted(rows.items(), key=lambda item: -item[1]["completeness"]):
-        print(
-            f"| {name:<24} | {r['keypoints']:.0f} | {r['repeatability']:.3f} | {r['precision']:.3f} "
-            f"| {r['correct_matches']:.0f} | {r['track_length']:.2f} | {r['completeness']:.3f} "
-            f"| {r['localization_px']:.2f} |"
-        )
-    if options.out is not None:
-        protocol = {
-            "photos": options.photos.name,
-            "sequences": len(chosen),
-            "homography": asdict(config),
-            "max_keypoints": options.max_keypoints,
-            "threshold_px": 3.0,
-            "matcher": "mutual nearest neighbours",
-            "seed": options.seed,
-            "versions": {"traqpoint": traqpoint.__version__, "torch": torch.__version__},
-            "hardware": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        }
-        histograms = {name: s.length_histogram for name, s in scores.items()}
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps({"protocol": protocol, "rows": rows, "lengths": histograms}, indent=2) + "\n")
+    protocol = {
+        "photos": options.photos.name,
+        "sequences": len(chosen),
+        "homography": asdict(config),
+        "max_keypoints": options.max_keypoints,
+        "threshold_px": 3.0,
+        "matcher": "mutual nearest neighbours",
+        "seed": options.seed,
+    }
+    protocol = json.loads(json.dumps(protocol))  # tuples as they come back from the file
+    rows = {}
+    if options.out is not None and options.out.exists():
+        before = json.loads(options.out.read_text())
+        if before["protocol"] != protocol:
+            raise SystemExit(f"{options.out} holds another protocol: choose another file")
+        rows = before["rows"]
+    for name, (identity, build) in methods(options).items():
+        if rows.get(name, {}).get("identity") == identity:
+            continue
+        method, scores = build(), NO_SCORES
+        for i in track(chosen, description=name):
+            sequence = source.render([i], torch.Generator().manual_seed(options.seed * 100_003 + i))
+            scores = scores + evaluate(method, sequence)
+        rows[name] = scores.summary() | {"lengths": scores.length_histogram, "identity": identity}
+        if options.out is not None:  # after each method: a broken run goes on where it was
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            options.out.write_text(json.dumps({"protocol": protocol, "rows": rows}, indent=2) + "\n")
+    print(table(rows))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 from traqpoint.data.homography import HomographyConfig
 from traqpoint.data.worlds import WorldsConfig
 from traqpoint.errors import ConfigError
+from traqpoint.models.traqpoint import ModelConfig
 from traqpoint.policy.config import PolicyConfig
 
 
@@ -37,7 +38,7 @@ class DataConfig:
 class LoopConfig:
     """What every training run has."""
 
-    steps: int = 3000
+    steps: int = 3500
     """Optimiser updates."""
     batch_size: int = 4
     """Sequences per step."""
@@ -91,6 +92,10 @@ class DescriptorTraining:
     """Steps, rates, device."""
     descriptor: DescriptorConfig = field(default_factory=DescriptorConfig)
     """Loss."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """Network, unless init gives one."""
+    init: str | None = None
+    """Weights (name or path) to go on from, instead of random ones."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ class PolicyTraining:
     """Weights (name or path) whose descriptor is taken, and frozen."""
     out: Path
     """Folder for checkpoints, log, configuration and weights."""
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=1e-3, checkpoint_every=100))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, batch_size=2, learning_rate=3e-3))
     """Steps, rates, device."""
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     """Estimator, rewards and their weights."""

@@ -52,7 +52,7 @@ def train_descriptor(config: DescriptorTraining, report: Report = lambda *_: Non
     claim_folder(config.out, as_dict(config))
     source = build_source(config.data, resolve_device(config.loop.device))
     torch.manual_seed(config.loop.seed)
-    model = TraqPoint().train()
+    model = (TraqPoint.from_pretrained(config.init) if config.init else TraqPoint(config.model)).train()
 
     def step(batch: Sequence, index: int, generator: torch.Generator):
         return descriptor_step(batch, model, config.descriptor, generator)
@@ -72,8 +72,9 @@ def train_policy(config: PolicyTraining, report: Report = lambda *_: None) -> Pa
     device = resolve_device(config.loop.device)
     source = build_source(config.data, device)
     torch.manual_seed(config.loop.seed)
-    model = TraqPoint().train()
-    model.descriptor = TraqPoint.from_pretrained(config.descriptor).descriptor
+    frozen = TraqPoint.from_pretrained(config.descriptor)
+    model = TraqPoint(frozen.config).train()
+    model.descriptor = frozen.descriptor
     # Frozen means frozen: no gradient, and no running statistics either.
     channels_last(model.descriptor.to(device).eval().requires_grad_(False))
 
@@ -86,5 +87,3 @@ def train_policy(config: PolicyTraining, report: Report = lambda *_: None) -> Pa
     path = config.out / "traqpoint.safetensors"
     model.save_pretrained(path, {"stage": "policy"})
     return path
-
-

@@ -1,0 +1,109 @@
+"""Extraction time against kornia's XFeat on the same image, CPU and run, interleaved.
+
+    python benchmarks/extraction_speed.py --peers PEERS --out benchmarks/results/extraction_speed.json
+
+PEERS: a folder with xfeat_folded.pth. Includes NMS, top-k and descriptor sampling, not reading the file.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+
+from traqpoint.data.textures import procedural_textures
+from traqpoint.evaluation import peers
+from traqpoint.inference.extractor import Extractor
+from traqpoint.models.detect import detect
+from traqpoint.types import Features
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to time."""
+
+    peers: Path
+    """Folder with the weights of other methods."""
+    weights: str = "traqpoint-s"
+    """Our model."""
+    width: int = 640
+    """Of the image in pixels."""
+    height: int = 480
+    """Of the image in pixels."""
+    max_keypoints: int = 2048
+    """Keypoints."""
+    rounds: int = 7
+    """Rounds; every method runs once in each, three times over."""
+    threads: int = 1
+    """CPU threads."""
+    out: Path | None = None
+    """Write the table with its protocol here, as JSON."""
+
+
+def main(options: Options) -> None:
+    torch.set_num_threads(options.threads)
+    side = max(options.width, options.height)
+    image = procedural_textures(1, side, torch.Generator().manual_seed(0))[0, :, : options.height, : options.width]
+    image = image.contiguous()
+    extractor = Extractor(options.weights, max_keypoints=options.max_keypoints, device="cpu")
+    model = extractor.model
+    batch = image[None].contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        logits = model.detector(batch)
+    xfeat = peers.xfeat(options.max_keypoints, options.peers)
+    sift, orb = peers.sift(options.max_keypoints), peers.orb(options.max_keypoints)
+    timed: dict[str, Callable[[], object]] = {
+        "XFeat (kornia)": lambda: xfeat(image),
+        options.weights: lambda: extractor(image),
+        "  policy network": lambda: model.detector(batch),
+        "  descriptor network": lambda: model.descriptor(batch),
+        "  detection": lambda: detect(logits, options.max_keypoints),
+        "SIFT (OpenCV)": lambda: sift(image),
+        "ORB (OpenCV)": lambda: orb(image),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in timed}
+    with torch.inference_mode():
+        for _ in range(options.rounds):
+            for name, run in timed.items():
+                run()
+                for _ in range(3):
+                    began = time.perf_counter()
+                    run()
+                    seconds[name].append(time.perf_counter() - began)
+    keypoints = {name: len(out) for name, run in timed.items() if isinstance(out := run(), Features)}
+    base = statistics.median(seconds["XFeat (kornia)"])
+    rows = {
+        name: {
+            "median_ms": 1e3 * statistics.median(s),
+            "best_ms": 1e3 * min(s),
+            "ratio": statistics.median(s) / base,
+            "keypoints": keypoints.get(name),
+        }
+        for name, s in seconds.items()
+    }
+    print("| method | keypoints | median ms | best ms | median / XFeat |\n|---|---|---|---|---|")
+    for name, row in rows.items():
+        count = "" if row["keypoints"] is None else row["keypoints"]
+        print(f"| {name} | {count} | {row['median_ms']:.1f} | {row['best_ms']:.1f} | {row['ratio']:.2f} |")
+    if options.out is not None:
+        protocol = {
+            "image_size": [options.width, options.height],
+            "max_keypoints": options.max_keypoints,
+            "rounds": options.rounds,
+            "threads": options.threads,
+            "torch": torch.__version__,
+            "hardware": platform.processor() or platform.machine(),
+        }
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps({"protocol": protocol, "rows": rows}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))
