@@ -14,6 +14,7 @@ _EXTRA = {
     "skimage": "demo",
     "tensorboard": "train",
     "kornia": "dev",
+    "huggingface_hub": "hub",
 }
 
 

@@ -116,7 +116,7 @@ class TraqPoint(nn.Module):
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> TraqPoint:
-        """Load weights that ship with the package (by name) or from a .safetensors file, in eval mode.
+        """Load weights by packaged name, path, or "org/name" on the Hugging Face hub, in eval mode.
 
         Raises WeightsError if there is no such name or file, or its content does not fit this network.
         """

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,10 +14,14 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from traqpoint.errors import ConfigError, WeightsError
+from traqpoint import optional
+from traqpoint.errors import ConfigError, MissingDependencyError, WeightsError
 
 FOLDER = Path(__file__).parent.parent / "weights"
 """Where the weights that ship with the package lie."""
+
+HUB_FILE = "model.safetensors"
+"""The weights' file in a repository on the Hugging Face hub."""
 
 Config = TypeVar("Config")
 
@@ -27,14 +32,34 @@ def available() -> list[str]:
 
 
 def locate(name: str | Path) -> Path:
-    """The file behind a packaged name or a path. Raises WeightsError with the known names."""
+    """The file behind a packaged name, a path, a folder with model.safetensors, or "org/name" on the hub.
+
+    Raises WeightsError with the known names, or with the file to fetch and where to put it if the hub does not answer.
+    """
     packaged = FOLDER / f"{name}.safetensors"
-    if packaged.is_file():
-        return packaged
-    path = Path(name)
-    if path.is_file():
-        return path
+    for path in (packaged, Path(name), Path(name) / HUB_FILE):
+        if path.is_file():
+            return path
+    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", str(name)) and Path(name).suffix != ".safetensors":
+        return _from_hub(str(name))
     raise WeightsError(f"{name}: neither a weight file nor one of the packaged weights ({', '.join(available())})")
+
+
+def _from_hub(name: str) -> Path:
+    """Download (or find in the hub's cache) the weights of the repository "org/name"."""
+    by_hand = f"or put https://huggingface.co/{name}/resolve/main/{HUB_FILE} at {name}/{HUB_FILE}"
+    try:
+        hub = optional.load("huggingface_hub")
+    except MissingDependencyError as error:
+        raise MissingDependencyError(f"{name}: no such file here, and to ask the hub: {error}, {by_hand}") from None
+    try:
+        return Path(hub.hf_hub_download(name, HUB_FILE))
+    except Exception as error:  # its errors are those of the network library below it, which changed
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(
+            f"{name}: no such file here, and not to be had from the Hugging Face hub ({reason}); check the name and "
+            f"the connection, {by_hand}"
+        ) from None
 
 
 def content_hash(state: Mapping[str, Tensor]) -> str:
