@@ -1,0 +1,104 @@
+"""LightGlue (arXiv 2306.13643), kornia's implementation, for our features."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from traqpoint import optional
+from traqpoint.errors import ConfigError, FormatError, WeightsError
+from traqpoint.geometry.pixels import opencv_from_colmap
+from traqpoint.types import Device, Features, Matches
+
+
+class LightGlue:
+    """Matches two images' features with weights trained for these very descriptors.
+
+    weights: a state dict as LightGlue's authors or kornia publish them (.pth, .safetensors); widths, heads and layers
+    are read off it. min_score: smallest match probability (authors: 0.1). Nothing is ever downloaded.
+    Raises WeightsError if the file is missing or is not LightGlue's.
+    """
+
+    def __init__(self, weights: str | Path, min_score: float = 0.1, device: Device = "cpu") -> None:
+        if not 0 <= min_score <= 1:
+            raise ConfigError(f"min_score must lie in [0, 1], got {min_score}")
+        self.path = Path(weights)
+        state = _state(self.path)
+        rotary, attention = state.get("posenc.Wr.weight"), state.get("transformers.0.self_attn.Wqkv.weight")
+        if rotary is None or attention is None:
+            raise WeightsError(f"{self.path}: no LightGlue weights (no posenc.Wr.weight, no self_attn.Wqkv.weight)")
+        if rotary.shape[1] != 2:
+            raise WeightsError(f"{self.path}: LightGlue for keypoints with scale and orientation, which ours have not")
+        width = attention.shape[1]
+        projection = state.get("input_proj.weight")
+        self.descriptor_dim = width if projection is None else projection.shape[1]
+        stops_early = any(key.startswith("token_confidence.") for key in state)
+        model = optional.load("kornia").feature.LightGlue(
+            None,
+            input_dim=self.descriptor_dim,
+            descriptor_dim=width,
+            n_layers=1 + max(int(m[1]) for key in state if (m := re.match(r"transformers\.(\d+)\.", key))),
+            num_heads=width // (2 * rotary.shape[0]),
+            depth_confidence=0.95 if stops_early else -1,
+            filter_threshold=min_score,
+        )
+        try:
+            problems = model.load_state_dict(state, strict=False)
+        except RuntimeError as error:
+            raise WeightsError(
+                f"{self.path}: not LightGlue's weights ({str(error).splitlines()[-1].strip()})"
+            ) from None
+        needed = [name for name, _ in model.named_parameters() if stops_early or "token_confidence" not in name]
+        wrong = [*(f"missing {k}" for k in problems.missing_keys if k in needed), *problems.unexpected_keys]
+        if wrong:
+            raise WeightsError(f"{self.path}: not LightGlue's weights: {len(wrong)} tensors do not fit ({wrong[0]})")
+        self.model = model.to(device).eval()
+        self.device = torch.device(device)
+
+    @torch.inference_mode()
+    def __call__(self, features_a: Features, features_b: Features) -> Matches:
+        """Matches with LightGlue's probability as score, on the features' device.
+
+        Raises FormatError if the descriptors are not of the size that the weights were trained for.
+        """
+        for features in (features_a, features_b):
+            size = features.descriptors.shape[1]
+            if size != self.descriptor_dim:
+                raise FormatError(
+                    f"{self.path}: this LightGlue matches descriptors of {self.descriptor_dim} dimensions, got {size}: "
+                    "use weights trained for these features"
+                )
+        device = features_a.keypoints.device
+        if not len(features_a) or not len(features_b):
+            return Matches(torch.empty(0, 2, dtype=torch.long, device=device), torch.empty(0, device=device))
+        out = self.model({"image0": self._input(features_a), "image1": self._input(features_b)})
+        return Matches(out["matches"][0].to(device), out["scores"][0].float().to(device))
+
+    def _input(self, features: Features) -> dict[str, Tensor]:
+        # LightGlue normalises by the image's size; its published weights saw keypoints at integer pixel centres.
+        return {
+            "keypoints": opencv_from_colmap(features.keypoints).clamp(min=0)[None].to(self.device),
+            "descriptors": features.descriptors[None].float().to(self.device),
+            "image_size": torch.tensor([features.image_size], device=self.device),
+        }
+
+
+def _state(path: Path) -> dict[str, Tensor]:
+    """State dict under kornia's names."""
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weight file")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        items = {re.sub(r"^matcher\.", "", key): value.float() for key, value in state.items()}
+    except Exception:
+        raise WeightsError(f"{path}: truncated, or not a file of LightGlue's weights") from None
+    # The authors' first release numbers the two attentions of a layer separately.
+    return {re.sub(r"^(self|cross)_attn\.(\d+)\.", r"transformers.\2.\1_attn.", k): v for k, v in items.items()}
