@@ -11,7 +11,7 @@ from traqpoint.models.traqpoint import TraqPoint
 @pytest.fixture(scope="module")
 def extractor():
     torch.manual_seed(0)
-    return Extractor(TraqPoint(), max_keypoints=200, device="cpu")
+    return Extractor(TraqPoint(), max_keypoints=200, prominence=0.0, device="cpu")
 
 
 def picture(height, width, seed=0):
@@ -59,7 +59,7 @@ def test_keypoints_lie_inside_and_descriptors_have_unit_norm(extractor):
 
 def test_keypoints_of_a_shrunken_image_are_in_the_original_pixels():
     torch.manual_seed(0)
-    extractor = Extractor(TraqPoint(), max_keypoints=50, long_side=64, device="cpu")
+    extractor = Extractor(TraqPoint(), max_keypoints=50, prominence=0.0, long_side=64, device="cpu")
     features = extractor(picture(96, 128))
     assert features.image_size == (128, 96)
     assert features.keypoints[:, 0].max() > 64
@@ -71,10 +71,11 @@ def test_images_smaller_than_the_stride_work(extractor, size):
     assert features.keypoints.shape[1] == 2 and features.image_size == size[::-1]
 
 
-def test_a_flat_image_gives_a_valid_result(extractor):
-    features = extractor(np.full((64, 64, 3), 128, np.uint8))
-    assert features.descriptors.shape == (len(features), 64)
-    assert torch.isfinite(features.descriptors).all()
+@pytest.mark.parametrize("grey", [0, 128, 255])
+@pytest.mark.parametrize("shape", [(64, 64), (130, 97)])
+def test_a_flat_image_has_no_keypoints_and_a_valid_result(grey, shape):
+    features = Extractor("traqpoint-s", device="cpu")(np.full((*shape, 3), grey, np.uint8))
+    assert features.keypoints.shape == (0, 2) and features.descriptors.shape == (0, 64)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +101,8 @@ def test_what_is_no_image_is_refused(extractor, image):
     [
         {"max_keypoints": 0},
         {"nms_radius": 0},
+        {"prominence": -1.0},
+        {"border": -1},
         {"threshold": 1.5},
         {"long_side": 3},
         {"device": "tpu9"},

@@ -32,6 +32,12 @@ def test_a_flat_map_has_no_keypoints():
     assert found.xy.shape == (0, 2) and found.scores.shape == (0,)
 
 
+def test_a_peak_below_the_prominence_is_no_keypoint():
+    logits = blob(6.5, 6.5) + 0.1 * blob(18.5, 14.5)
+    assert len(detect(logits, 10)[0].xy) == 2
+    assert len(detect(logits, 10, prominence=0.2)[0].xy) == 1
+
+
 def test_what_nms_removed_stays_removed_when_there_are_few_maxima():
     (found,) = detect(blob(8.3, 8.2) + 0.9 * blob(10.4, 8.2), 50, nms_radius=4)
     assert len(found.xy) == 1

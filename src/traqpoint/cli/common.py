@@ -25,6 +25,10 @@ class ExtractorOptions:
     """Non-maximum suppression window is (2r+1)² pixels."""
     threshold: float = 0.0
     """Smallest score, in [0, 1)."""
+    prominence: float = 0.3
+    """How far a keypoint's logit must rise above its window's lowest; 0 finds keypoints in flat areas too."""
+    border: int = 4
+    """No keypoints nearer to the image's edge than this, in pixels."""
     long_side: int | None = None
     """Shrink larger images to this many pixels first; keypoints stay in the original image's pixels."""
     device: str = "auto"
@@ -38,6 +42,8 @@ class ExtractorOptions:
             max_keypoints=self.max_keypoints,
             nms_radius=self.nms_radius,
             threshold=self.threshold,
+            prominence=self.prominence,
+            border=self.border,
             long_side=self.long_side,
             device=self.device,
         )

@@ -33,6 +33,10 @@ class ExtractorConfig:
     """Non-maximum suppression window is (2r+1)² pixels."""
     threshold: float = 0.0
     """Smallest score, in [0, 1)."""
+    prominence: float = 0.3
+    """How far a keypoint's logit must rise above its window's lowest: flat areas stay below 0.2, corners exceed 1."""
+    border: int = 4
+    """No keypoints nearer to the image's edge than this: what lies beyond is unknown, and looks like a corner."""
     long_side: int | None = None
     """Shrink larger images to this many pixels first; keypoints come back in the original image's pixels."""
     device: str = "auto"
@@ -43,6 +47,8 @@ class ExtractorConfig:
             raise ConfigError(f"max_keypoints must be at least 1, got {self.max_keypoints}")
         if self.nms_radius < 1:
             raise ConfigError(f"nms_radius must be at least 1, got {self.nms_radius}")
+        if self.border < 0 or self.prominence < 0:
+            raise ConfigError(f"border and prominence must not be negative, got {self.border}, {self.prominence}")
         if not 0 <= self.threshold < 1:
             raise ConfigError(f"threshold must lie in [0, 1), got {self.threshold}")
         if self.long_side is not None and self.long_side < 32:
@@ -109,8 +115,10 @@ class Extractor:
         logits, descriptors, _ = self.model.dense(images, used)
         valid = torch.zeros(images.shape[0], height, width, dtype=torch.bool, device=self.device)
         for i, (w, h) in enumerate(used):
-            valid[i, :h, :w] = True
-        found = detect(logits, self.config.max_keypoints, self.config.nms_radius, self.config.threshold, valid)
+            margin = self.config.border
+            valid[i, margin : max(margin, h - margin), margin : max(margin, w - margin)] = True
+        c = self.config
+        found = detect(logits, c.max_keypoints, c.nms_radius, c.threshold, c.prominence, valid)
         out = []
         for i, (xy, scores) in enumerate(found):
             vectors = sample_descriptors(descriptors[i : i + 1], xy.unsqueeze(0), (width, height))[0]
