@@ -21,6 +21,8 @@ from traqpoint.types import Sequence
 
 TEXTURE_PX = 512
 """Side of the square textures that worlds make of photos."""
+MAX_TEXTURES = 128
+"""At most this many photos become textures, spread over the folder: with their levels each takes 10 MB of memory."""
 
 
 class Mixture:
@@ -40,7 +42,8 @@ def build_source(config: DataConfig, device: torch.device) -> Source:
     if config.worlds_share == 0:
         return HomographySequences(photos, config.homography, device)
     size = (TEXTURE_PX, TEXTURE_PX)
-    squares = [F.interpolate(p[None].float() / 255, size=size, mode="bilinear", antialias=True) for p in photos]
+    chosen = photos[:: -(-len(photos) // MAX_TEXTURES)] if photos else []
+    squares = [F.interpolate(p[None].float() / 255, size=size, mode="bilinear", antialias=True) for p in chosen]
     worlds = Worlds(config.worlds, torch.cat(squares) if squares else None, device)
     if config.worlds_share == 1:
         return worlds
