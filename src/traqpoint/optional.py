@@ -14,6 +14,7 @@ _EXTRA = {
     "skimage": "demo",
     "tensorboard": "train",
     "kornia": "dev",
+    "onnxscript": "export",
     "huggingface_hub": "hub",
 }
 

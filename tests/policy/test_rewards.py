@@ -9,7 +9,7 @@ from traqpoint.policy.rank import rank_reward
 from traqpoint.policy.redetection import redetection_map
 from traqpoint.policy.reward import frame_maps, point_rewards, reward_map
 
-RANK = PolicyConfig(consistency="rank", target_gradient=False, rank_window_px=5, combination="mean")
+RANK = PolicyConfig(consistency="rank", rank_window_px=5, combination="mean")
 
 
 def test_rank_is_one_minus_the_share_of_pixels_that_beat_the_projection():
@@ -142,7 +142,7 @@ def test_the_dense_map_agrees_with_the_reward_of_single_points():
 
 
 def test_invisible_pixels_send_no_nan_into_the_gradient():
-    config = PolicyConfig(window_px=7)
+    config = PolicyConfig(window_px=7, target_gradient=True)
     logits, descriptors, geometry = scene()
     leaves = [l.clone().requires_grad_() for l in logits]
     frames = [frame_maps(l, d, config) for l, d in zip(leaves, descriptors, strict=True)]
@@ -158,7 +158,7 @@ def test_duplicated_descriptors_earn_nothing_for_distinctiveness():
     config = PolicyConfig(window_px=7, combination="mean")
     frames = [frame_maps(torch.zeros_like(l), d, config) for l, d in zip(logits, same, strict=True)]
     result = point_rewards(frames, geometry, 0, torch.tensor([[[16.5, 16.5]]]), config)
-    blunt = redetection_map(torch.zeros_like(logits[0]), 7, 1.0)[0, 16, 16].item()
+    blunt = redetection_map(torch.zeros_like(logits[0]), 7, config.localization_px)[0, 16, 16].item()
     # d1 = 0 would be a perfect ratio: numerically d2 is as small, and neither may pass for unique by more than noise.
     assert result.reward.item() == pytest.approx(blunt / 2, abs=0.51)
 

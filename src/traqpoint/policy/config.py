@@ -26,7 +26,7 @@ class PolicyConfig:
     """sampled: draws from the whole image besides one per cell. Paper: 112 at 480 px."""
     global_weight: float = 1.0
     """exact: weight of the image-wide expectation against that of the cells."""
-    global_entropy: float = 0.3
+    global_entropy: float = 0.12
     """exact: temperature of the image-wide policy: its optimum is proportional to exp(reward / this)."""
     tile_entropy: float = 0.0
     """Weight of the mean entropy inside the tiles, λ. Paper: 0.001."""
@@ -34,10 +34,10 @@ class PolicyConfig:
     """Side of those tiles. Paper: 30 at 480 px."""
     window_px: int = 13
     """redetection: side of the window around the projection in which the target's policy chooses."""
-    localization_px: float = 1.0
+    localization_px: float = 0.7
     """redetection: a choice d pixels from the projection counts exp(-d² / (2 · this²))."""
-    target_gradient: bool = True
-    """exact, redetection: the target's choice is an action of the same policy and receives its gradient too."""
+    target_gradient: bool = False
+    """exact, redetection: the target's choice is an action of the same policy and may receive its gradient too."""
     rank_window_px: int = 31
     """rank: side of the window, odd. Paper: 60 at 480 px."""
     rank_floor: float = 0.2
@@ -57,7 +57,7 @@ class PolicyConfig:
     normalise: bool = True
     """Divide rewards by what the image's best cells earn (exact), or advantages by their deviation (sampled): while
     the policy is blunt all rewards are small, and would weigh less than any entropy."""
-    warmup_steps: int = 300
+    warmup_steps: int = 200
     """Steps in which the policy imitates FAST before and while rewards fade in."""
     warmup_weight: float = 10.0
     """Weight of the imitation at step 0; falls linearly to 0 over the second half of the warm-up. Paper: 10."""

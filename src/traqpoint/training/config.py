@@ -108,7 +108,7 @@ class PolicyTraining:
     """Weights (name or path) whose descriptor is taken, and frozen."""
     out: Path
     """Folder for checkpoints, log, configuration and weights."""
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, batch_size=2, learning_rate=3e-3))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1200, batch_size=2, learning_rate=3e-3))
     """Steps, rates, device."""
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     """Estimator, rewards and their weights."""

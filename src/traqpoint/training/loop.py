@@ -18,6 +18,7 @@ from traqpoint.inference.extractor import resolve_device
 from traqpoint.models.layers import channels_last
 from traqpoint.training.checkpoint import load_checkpoint, save_checkpoint
 from traqpoint.training.config import LoopConfig
+from traqpoint.training.log import RunLog
 from traqpoint.types import Sequence
 
 Step = Callable[[Sequence, int, torch.Generator], tuple[Tensor, dict[str, float]]]
@@ -58,7 +59,7 @@ def run(
     checkpoint = out / "checkpoint.pt"
     start = load_checkpoint(checkpoint, module, optimizer, generator) if checkpoint.exists() else 0
     skipped = 0
-    with open(out / "log.jsonl", "a", buffering=1) as log:
+    with RunLog(out) as log:
         for i in range(start, config.steps):
             began = time.perf_counter()
             batch = source.sample(config.batch_size, generator).to(device)
@@ -77,7 +78,7 @@ def run(
                 skipped += 1
             times = {"data_s": loaded - began, "step_s": time.perf_counter() - loaded}
             stats = {**stats, "gradient_norm": float(norm), "skipped": skipped, **times}
-            log.write(json.dumps({"step": i + 1, **{k: round(v, 6) for k, v in stats.items()}}) + "\n")
+            log.write(i + 1, stats)
             report(i + 1, stats)
             if (i + 1) % config.checkpoint_every == 0 or i + 1 == config.steps:
                 save_checkpoint(checkpoint, i + 1, module, optimizer, generator)

@@ -1,0 +1,1 @@
+"""Layer 4: the networks in other runtimes."""

@@ -1,0 +1,41 @@
+"""Numbers of a run: one JSON line per step and, where TensorBoard is installed, its events."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from traqpoint import optional
+from traqpoint.errors import MissingDependencyError
+
+
+class RunLog:
+    """Appends to out/log.jsonl, and to out/tensorboard with the `train` extra."""
+
+    def __init__(self, out: Path) -> None:
+        self._lines = open(out / "log.jsonl", "a", buffering=1)  # noqa: SIM115
+        self._events: Any = None
+        try:
+            optional.load("tensorboard")
+            self._events = optional.load("torch.utils.tensorboard").SummaryWriter(str(out / "tensorboard"))
+        except MissingDependencyError:
+            pass
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lines.close()
+        if self._events is not None:
+            self._events.close()
+
+    def write(self, step: int, stats: dict[str, float]) -> None:
+        """Log the numbers of update `step`, counted from 1."""
+        self._lines.write(json.dumps({"step": step, **{k: round(v, 6) for k, v in stats.items()}}) + "\n")
+        if self._events is not None:
+            for name, value in stats.items():
+                self._events.add_scalar(name, value, step)
