@@ -14,12 +14,10 @@ import torch
 import tyro
 
 from traqpoint.cli import main as cli
-from traqpoint.cli.common import ExtractorOptions
 from traqpoint.cli.main import main
 from traqpoint.cli.options import UsageError, parse
 from traqpoint.errors import ConfigError
 from traqpoint.image import write_image
-from traqpoint.inference.extractor import ExtractorConfig
 from traqpoint.io.npz import load_features, load_tracks
 from traqpoint.models.traqpoint import TraqPoint
 
@@ -126,15 +124,9 @@ def test_unknown_verbs_exit_with_2(capsys):
     assert main([]) == 2
 
 
-def test_the_options_of_the_extractor_are_its_configuration():
-    """The command line's copy of ExtractorConfig has the same fields and defaults."""
-    ours, theirs = ExtractorOptions.__dataclass_fields__, ExtractorConfig.__dataclass_fields__
-    assert {n: f.default for n, f in ours.items()} == {n: f.default for n, f in theirs.items()}
-
-
 def test_extract_match_and_info_end_to_end(tmp_path, photos, weights, capsys):
     """A folder is extracted, extended, matched and described with exit code 0; repeated, nothing is done again."""
-    extract = ["extract", str(photos), "--out", str(tmp_path / "f"), "--weights", weights, "--device", "cpu"]
+    extract = ["extract", str(photos), "--out", str(tmp_path / "f"), "--weights", weights, "--prominence", "0"]
     assert main([*extract, "--max-keypoints", "50"]) == 0
     assert "3 images done, 0 there already" in capsys.readouterr().out
     features = load_features(tmp_path / "f/0.npz")
@@ -153,7 +145,7 @@ def test_extract_match_and_info_end_to_end(tmp_path, photos, weights, capsys):
 
 def test_track_end_to_end(tmp_path, photos, weights, capsys):
     """A folder of frames gives tracks, statistics, a picture and a video."""
-    args = ["track", str(photos), "--out", str(tmp_path / "t"), "--weights", weights, "--device", "cpu"]
+    args = ["track", str(photos), "--out", str(tmp_path / "t"), "--weights", weights, "--prominence", "0"]
     assert main([*args, "--max-keypoints", "30", "--min-similarity", "-1"]) == 0
     assert load_tracks(tmp_path / "t/tracks.npz").num_frames == 3
     assert all((tmp_path / "t" / name).is_file() for name in ("tracks.png", "tracks.mp4", "statistics.json"))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
+
+from traqpoint.inference.config import ExtractorConfig
 
 if TYPE_CHECKING:
     from traqpoint.inference.extractor import Extractor
@@ -14,39 +16,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractorOptions:
-    """Options that become the ExtractorConfig."""
-
-    weights: str = "traqpoint-s"
-    """Packaged name or path of a .safetensors file."""
-    max_keypoints: int = 2048
-    """Keep this many per image, best first."""
-    nms_radius: int = 2
-    """Non-maximum suppression window is (2r+1)² pixels."""
-    threshold: float = 0.0
-    """Smallest score, in [0, 1)."""
-    prominence: float = 0.3
-    """How far a keypoint's logit must rise above its window's lowest; 0 finds keypoints in flat areas too."""
-    border: int = 4
-    """No keypoints nearer to the image's edge than this, in pixels."""
-    long_side: int | None = None
-    """Shrink larger images to this many pixels first; keypoints stay in the original image's pixels."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps."""
+class ExtractorOptions(ExtractorConfig):
+    """The ExtractorConfig as options of a verb."""
 
     def extractor(self) -> Extractor:
         from traqpoint.inference.extractor import Extractor
 
-        return Extractor(
-            self.weights,
-            max_keypoints=self.max_keypoints,
-            nms_radius=self.nms_radius,
-            threshold=self.threshold,
-            prominence=self.prominence,
-            border=self.border,
-            long_side=self.long_side,
-            device=self.device,
-        )
+        options = {field.name: getattr(self, field.name) for field in fields(ExtractorConfig)}
+        return Extractor(options.pop("weights"), **options)
 
 
 @contextmanager

@@ -1,0 +1,41 @@
+"""How features are extracted, without loading torch: the command line's help needs no network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from traqpoint.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class ExtractorConfig:
+    """How features are extracted; written beside every result."""
+
+    weights: str = "traqpoint-s"
+    """Packaged name or path of a .safetensors file."""
+    max_keypoints: int = 2048
+    """Keep this many, best first."""
+    nms_radius: int = 2
+    """Non-maximum suppression window is (2r+1)² pixels."""
+    threshold: float = 0.0
+    """Smallest score, in [0, 1)."""
+    prominence: float = 0.3
+    """How far a keypoint's logit must rise above its window's lowest: flat areas stay below 0.2, corners exceed 1."""
+    border: int = 4
+    """No keypoints nearer to the image's edge than this: what lies beyond is unknown, and looks like a corner."""
+    long_side: int | None = None
+    """Shrink larger images to this many pixels first; keypoints come back in the original image's pixels."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps …"""
+
+    def __post_init__(self) -> None:
+        if self.max_keypoints < 1:
+            raise ConfigError(f"max_keypoints must be at least 1, got {self.max_keypoints}")
+        if self.nms_radius < 1:
+            raise ConfigError(f"nms_radius must be at least 1, got {self.nms_radius}")
+        if self.border < 0 or self.prominence < 0:
+            raise ConfigError(f"border and prominence must not be negative, got {self.border}, {self.prominence}")
+        if not 0 <= self.threshold < 1:
+            raise ConfigError(f"threshold must lie in [0, 1), got {self.threshold}")
+        if self.long_side is not None and self.long_side < 32:
+            raise ConfigError(f"long_side must be at least 32, got {self.long_side}")
