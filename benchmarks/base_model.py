@@ -3,8 +3,9 @@
     python benchmarks/base_model.py --threads 1 --out benchmarks/results/base_model.json
 
 Each part runs in a process of its own: peak memory is what its resident set grew by, at most, over what it held before
-the part ran (weights and inputs). Linux only. "encoder, plain" is the same encoder with the usual deformable attention
-of Deformable DETR's repository: all samples of a level at once by `grid_sample`, the levels stacked.
+the part ran (weights and inputs). CPU seconds, over all threads, hold on a busy machine too. Linux only. "encoder,
+plain" is the same encoder with the usual deformable attention of Deformable DETR's repository: all samples of a level
+at once by `grid_sample`, the levels stacked.
 """
 
 from __future__ import annotations
@@ -121,12 +122,13 @@ def memory_mb(field: str) -> float:
 def measure(part: str, size: tuple[int, int], repeats: int) -> dict[str, float]:
     run = build(part, size)
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of building the network
-    before, seconds = memory_mb("VmRSS"), []
+    before, seconds, cpu_seconds = memory_mb("VmRSS"), [], []
     for _ in range(repeats):
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         run()
         seconds.append(time.perf_counter() - began)
-    return {"seconds": min(seconds), "peak_mb": memory_mb("VmHWM") - before}
+        cpu_seconds.append(time.process_time() - cpu_began)
+    return {"seconds": min(seconds), "cpu_seconds": min(cpu_seconds), "peak_mb": memory_mb("VmHWM") - before}
 
 
 def main(options: Options) -> None:
@@ -135,7 +137,7 @@ def main(options: Options) -> None:
         W, H = map(int, options.sizes[0].split("x"))
         print(json.dumps(measure(options.parts[0], (W, H), options.repeats)))
         return
-    print(f"| {'part':<14} | {'size':<9} | seconds | peak MB |\n|---|---|---|---|")
+    print(f"| {'part':<14} | {'size':<9} | seconds | CPU s | peak MB |\n|---|---|---|---|---|")
     rows = []
     for size in options.sizes:
         for part in options.parts:
@@ -147,7 +149,8 @@ def main(options: Options) -> None:
                 print(f"| {part:<14} | {size:<9} | {values['error']} |")
             else:
                 values = json.loads(result.stdout)
-                print(f"| {part:<14} | {size:<9} | {values['seconds']:.2f} | {values['peak_mb']:.0f} |", flush=True)
+                numbers = f"{values['seconds']:.2f} | {values['cpu_seconds']:.2f} | {values['peak_mb']:.0f}"
+                print(f"| {part:<14} | {size:<9} | {numbers} |", flush=True)
             rows.append({"part": part, "size": size, **values})
     if options.out is not None:
         protocol = {

@@ -139,3 +139,19 @@ def test_networks_that_do_not_exist_are_refused(options):
 def test_a_width_that_the_heads_cannot_share_is_refused():
     with pytest.raises(ConfigError, match="multiple of 32"):
         TraqPoint(ModelConfig("base", 100, "small"))
+
+
+@pytest.mark.parametrize(
+    "config", [ModelConfig(), ModelConfig("base", 32, "small"), ModelConfig("base", 32, "convnext-t")]
+)
+def test_in_bfloat16_keypoints_stay_where_they_are_and_descriptors_nearly(config, monkeypatch):
+    monkeypatch.setitem(BACKBONES, "convnext-t", lambda: backbones.ConvNeXt((1, 1, 1, 1), (96, 192, 384, 768)))
+    torch.manual_seed(0)
+    model = TraqPoint(config).eval()
+    image = torch.rand(1, 3, 96, 128)
+    with torch.no_grad():
+        exact = model.dense(image)
+        with torch.autocast("cpu", torch.bfloat16):
+            low = model.dense(image)
+    assert torch.equal(low.logits, exact.logits)
+    assert F.cosine_similarity(low.descriptors.float(), exact.descriptors, dim=1).min() > 0.99

@@ -56,7 +56,7 @@ def _read_grid(maps: Sequence[Tensor], xy: Tensor, weights: Tensor) -> Tensor:
     for l, level in enumerate(maps):
         size = xy.new_tensor((level.shape[-1], level.shape[-2]))
         grid = (2 * xy[:, :, :, l] / size - 1).transpose(1, 2).reshape(B * heads, Q, P, 2)
-        samples = F.grid_sample(level, grid.to(level.dtype), padding_mode="zeros", align_corners=False)
+        samples = F.grid_sample(level.to(grid.dtype), grid, padding_mode="zeros", align_corners=False)
         share = (samples * weights[:, :, :, l].transpose(1, 2).reshape(B * heads, 1, Q, P)).sum(-1)
         total = share if total is None else total + share
     assert total is not None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from traqpoint.errors import ConfigError
@@ -89,7 +90,8 @@ class TraqPoint(nn.Module):
     def dense(self, images: Tensor, sizes: Sequence[tuple[int, int]] | None = None) -> DenseOutput:
         """images (B, 3, H, W) RGB in [0, 1] of any size -> logits and descriptors, matchability from the base model.
 
-        sizes: (W, H) of each image's top-left part that is no padding, where it is not all of it.
+        sizes: (W, H) of each image's top-left part that is no padding, where it is not all of it. Under autocast only
+        the descriptor is computed in the low precision: bfloat16 logits move keypoints.
         """
         H, W = images.shape[-2:]
         right, below = -W % self.stride, -H % self.stride
@@ -105,9 +107,11 @@ class TraqPoint(nn.Module):
         return DenseOutput(logits, descriptors, matchability)
 
     def _dense(self, images: Tensor, sizes: Sequence[tuple[int, int]] | None) -> DenseOutput:
+        with torch.autocast(images.device.type, enabled=False):
+            logits = self.detector(images)
         if isinstance(self.descriptor, BaseDescriptor):
-            return DenseOutput(self.detector(images), *self.descriptor.describe(images, sizes))
-        return DenseOutput(self.detector(images), self.descriptor(images))
+            return DenseOutput(logits, *self.descriptor.describe(images, sizes))
+        return DenseOutput(logits, self.descriptor(images))
 
     def folded(self) -> TraqPoint:
         """This model for inference, in place: eval mode, BatchNorms folded. It cannot be trained or saved after."""
