@@ -22,6 +22,8 @@ FOLDER = Path(__file__).parent.parent / "weights"
 
 HUB_FILE = "model.safetensors"
 """The weights' file in a repository on the Hugging Face hub."""
+HUB_URL = "https://huggingface.co/{name}/resolve/main/" + HUB_FILE
+"""Where to fetch it by hand."""
 
 Config = TypeVar("Config")
 
@@ -47,7 +49,7 @@ def locate(name: str | Path) -> Path:
 
 def _from_hub(name: str) -> Path:
     """Download (or find in the hub's cache) the weights of the repository "org/name"."""
-    by_hand = f"or put https://huggingface.co/{name}/resolve/main/{HUB_FILE} at {name}/{HUB_FILE}"
+    by_hand = f"or put {HUB_URL.format(name=name)} at {name}/{HUB_FILE}"
     try:
         hub = optional.load("huggingface_hub")
     except MissingDependencyError as error:
