@@ -81,15 +81,14 @@ class BaseDescriptor(nn.Module):
         sizes: which part of each image is no padding; after the backbone, nothing outside it is looked at, and
         descriptors outside repeat those of the border.
         """
-        B, _, H, W = images.shape
-        sizes = [(W, H)] * B if sizes is None else list(sizes)
+        H, W = images.shape[-2:]
         right, below = -W % self.stride, -H % self.stride
         if right or below:
             images = F.pad(images, (0, right, 0, below), mode="replicate")
         levels = self.backbone(images)
         shape = (-(-H // self.output_stride), -(-W // self.output_stride))
-        if len(set(sizes)) == 1:
-            descriptors = _padded(self._encode(levels, sizes[0]), shape)
+        if sizes is None or len(set(sizes)) == 1:
+            descriptors = _padded(self._encode(levels, sizes[0] if sizes else (W, H)), shape)
         else:
             each = [self._encode([x[i : i + 1] for x in levels], size) for i, size in enumerate(sizes)]
             descriptors = torch.cat([_padded(d, shape) for d in each])
