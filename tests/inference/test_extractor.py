@@ -65,6 +65,15 @@ def test_keypoints_of_a_shrunken_image_are_in_the_original_pixels():
     assert features.keypoints[:, 0].max() > 64
 
 
+def test_bf16_keeps_the_keypoints_and_nearly_the_descriptors():
+    image = picture(96, 128)
+    full, half = (
+        Extractor("traqpoint-s", precision=p, prominence=0.0, device="cpu")(image) for p in ("float32", "bf16")
+    )
+    assert len(full) > 50 and torch.equal(full.keypoints, half.keypoints)
+    assert (full.descriptors * half.descriptors).sum(1).min() > 0.98
+
+
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (3, 200), (31, 31)])
 def test_images_smaller_than_the_stride_work(extractor, size):
     features = extractor(picture(*size))
@@ -103,6 +112,7 @@ def test_what_is_no_image_is_refused(extractor, image):
         {"nms_radius": 0},
         {"prominence": -1.0},
         {"border": -1},
+        {"precision": "fp8"},
         {"threshold": 1.5},
         {"long_side": 3},
         {"device": "tpu9"},

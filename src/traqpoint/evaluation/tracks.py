@@ -113,7 +113,8 @@ def track_scores(features: list[Features], sequence: Sequence, threshold_px: flo
 def _near(xy: Tensor, keypoints: Tensor, threshold_px: float) -> Tensor:
     if not len(xy) or not len(keypoints):
         return torch.zeros(len(xy), dtype=torch.bool)
-    return torch.cdist(xy, keypoints).amin(1) < threshold_px
+    # The default mode squares coordinates of hundreds of pixels in float32, and is off by tenths of a pixel.
+    return torch.cdist(xy, keypoints, compute_mode="donot_use_mm_for_euclid_dist").amin(1) < threshold_px
 
 
 def evaluate(method: Method, sequence: Sequence, threshold_px: float = 3.0) -> TrackScores:

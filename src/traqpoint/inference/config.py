@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from traqpoint.errors import ConfigError
 
@@ -25,6 +26,8 @@ class ExtractorConfig:
     """No keypoints nearer to the image's edge than this: what lies beyond is unknown, and looks like a corner."""
     long_side: int | None = None
     """Shrink larger images to this many pixels first; keypoints come back in the original image's pixels."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """bf16 halves the descriptor network's time; the policy stays in float32, so keypoints are the same."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps …"""
 
@@ -37,5 +40,7 @@ class ExtractorConfig:
             raise ConfigError(f"border and prominence must not be negative, got {self.border}, {self.prominence}")
         if not 0 <= self.threshold < 1:
             raise ConfigError(f"threshold must lie in [0, 1), got {self.threshold}")
+        if self.precision not in ("float32", "bf16"):
+            raise ConfigError(f"precision must be float32 or bf16, got {self.precision!r}")
         if self.long_side is not None and self.long_side < 32:
             raise ConfigError(f"long_side must be at least 32, got {self.long_side}")

@@ -78,7 +78,9 @@ class Extractor:
         """images (B, 3, H, W), of which the top-left used[i] = (W, H) pixels are image."""
         height, width = images.shape[-2:]
         images = images.to(self.device).contiguous(memory_format=torch.channels_last)
-        logits, descriptors, _ = self.model.dense(images, used)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            logits, descriptors, _ = self.model.dense(images, used)
+        descriptors = descriptors.float()
         valid = torch.zeros(images.shape[0], height, width, dtype=torch.bool, device=self.device)
         for i, (w, h) in enumerate(used):
             margin = self.config.border

@@ -96,6 +96,12 @@ class DescriptorTraining:
     """Network, unless init gives one."""
     init: str | None = None
     """Weights (name or path) to go on from, instead of random ones."""
+    backbone: Path | None = None
+    """A file with the backbone's pretrained weights (DINOv3 ConvNeXt, ResNet-50), for a base descriptor."""
+
+    def __post_init__(self) -> None:
+        if self.backbone is not None and (self.init is not None or self.model.descriptor != "base"):
+            raise ConfigError("backbone weights are for a new base descriptor: set model.descriptor to base, no init")
 
 
 @dataclass(frozen=True)

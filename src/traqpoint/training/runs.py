@@ -11,6 +11,8 @@ from traqpoint.data.base import Source, load_photos
 from traqpoint.data.homography import HomographySequences
 from traqpoint.data.worlds import Worlds
 from traqpoint.inference.extractor import resolve_device
+from traqpoint.models.base_descriptor import BaseDescriptor
+from traqpoint.models.convert import load_backbone
 from traqpoint.models.layers import channels_last
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.training.config import DataConfig, DescriptorTraining, PolicyTraining
@@ -56,6 +58,8 @@ def train_descriptor(config: DescriptorTraining, report: Report = lambda *_: Non
     source = build_source(config.data, resolve_device(config.loop.device))
     torch.manual_seed(config.loop.seed)
     model = (TraqPoint.from_pretrained(config.init) if config.init else TraqPoint(config.model)).train()
+    if config.backbone is not None and isinstance(model.descriptor, BaseDescriptor):
+        load_backbone(model.descriptor.backbone, config.backbone)
 
     def step(batch: Sequence, index: int, generator: torch.Generator):
         return descriptor_step(batch, model, config.descriptor, generator)
