@@ -18,7 +18,8 @@ LAYERS = [
     {"geometry", "image"},
     {"models", "policy", "matching", "tracking", "io"},
     {"data", "inference"},
-    {"training", "evaluation", "export", "integrations", "viz", "apps"},
+    {"training", "evaluation", "export", "integrations", "viz"},
+    {"apps"},  # a program put together of all the others
     {"cli", "__init__"},
 ]
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names}

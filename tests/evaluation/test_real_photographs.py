@@ -1,4 +1,4 @@
-"""On a real pair of photographs with a measured homography (HPatches layout), where the data lies beside the project."""
+"""On real photographs with a measured homography (HPatches layout), where that data lies beside the project."""
 
 from pathlib import Path
 
