@@ -53,11 +53,12 @@ def test_a_thin_stripe_pattern_does_not_alias_when_shrunk():
     assert frames.std() < 0.12
 
 
-def test_photos_that_cannot_be_read_are_left_out(tmp_path):
+def test_photos_that_cannot_be_read_are_left_out_and_counted(tmp_path):
     write_image(tmp_path / "good.png", photo().permute(1, 2, 0).numpy())
     write_image(tmp_path / "tiny.png", photo().permute(1, 2, 0).numpy()[:10, :10])
     (tmp_path / "bad.jpg").write_bytes(b"no")
-    assert len(load_photos(tmp_path)) == 1
+    with pytest.warns(UserWarning, match=r"2 images left out, the first: .*bad\.jpg"):
+        assert len(load_photos(tmp_path)) == 1
     (tmp_path / "good.png").unlink()
-    with pytest.raises(DataError, match="no readable image"):
+    with pytest.warns(UserWarning), pytest.raises(DataError, match="no readable image"):
         load_photos(tmp_path)

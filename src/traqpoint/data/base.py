@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Protocol
 
@@ -24,16 +25,23 @@ class Source(Protocol):
 def load_photos(folder: str | Path, min_side: int = 64, limit: int | None = None) -> list[Tensor]:
     """All images below `folder` as uint8 (3, H, W) tensors, sorted by path; the first `limit` of them.
 
-    Unreadable files and images with a side below `min_side` px are left out. Raises DataError if none is left.
+    Unreadable files and images with a side below `min_side` px are left out, with one warning that counts them.
+    Raises DataError if none is left.
     """
     photos: list[Tensor] = []
+    skipped: list[str] = []
     for path in list_images(folder)[:limit]:
         try:
             image = read_image(path)
-        except ImageError:
+        except ImageError as error:
+            skipped.append(str(error))
             continue
         if min(image.shape[:2]) >= min_side:
             photos.append(torch.from_numpy(image).permute(2, 0, 1).contiguous())
+        else:
+            skipped.append(f"{path}: a side below {min_side} px")
+    if skipped:
+        warnings.warn(f"{len(skipped)} images left out, the first: {skipped[0]}", stacklevel=2)
     if not photos:
         raise DataError(f"{folder}: no readable image of at least {min_side} px")
     return photos
