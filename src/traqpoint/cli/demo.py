@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +22,6 @@ class Demo:
     """Where our network runs: auto, cpu, cuda, cuda:1, mps."""
 
     def run(self) -> int:
-        # Read when torch is loaded. On a busy machine, threads that spin while they wait took over 400 s instead of 52.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from rich.console import Console
 
         from traqpoint.apps.demo import FILES, run_demo

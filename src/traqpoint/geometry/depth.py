@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from traqpoint.geometry.pixels import inside
-from traqpoint.geometry.sampling import sample
 
 
 def sample_depth(depth: Tensor, xy: Tensor, max_jump: float = 0.05) -> Tensor:
@@ -17,18 +16,18 @@ def sample_depth(depth: Tensor, xy: Tensor, max_jump: float = 0.05) -> Tensor:
     depth is returned unblended.
     """
     B, H, W = depth.shape
-    positive = torch.where(depth > 0, depth, torch.full_like(depth, torch.nan))
     column, row = (xy - 0.5).unbind(-1)
     x0 = column.nan_to_num(0).floor().long().clamp(0, W - 1)
     y0 = row.nan_to_num(0).floor().long().clamp(0, H - 1)
     x1, y1 = (x0 + 1).clamp(max=W - 1), (y0 + 1).clamp(max=H - 1)
     batch = torch.arange(B, device=depth.device).unsqueeze(1)
-    corners = torch.stack([positive[batch, y, x] for y in (y0, y1) for x in (x0, x1)], dim=-1)
+    corners = torch.stack([depth[batch, y, x] for y in (y0, y1) for x in (x0, x1)], dim=-1)
+    corners = torch.where(corners > 0, corners, torch.full_like(corners, torch.nan))
     smooth = corners.amax(-1) <= corners.amin(-1) * (1 + max_jump)  # False if any is NaN
     wx = (column - x0).clamp(0, 1)
     wy = (row - y0).clamp(0, 1)
     weights = torch.stack([(1 - wx) * (1 - wy), wx * (1 - wy), (1 - wx) * wy, wx * wy], dim=-1)
     blended = 1 / (weights / corners).sum(-1)
-    nearest = sample(positive.unsqueeze(1), xy, (W, H), mode="nearest").squeeze(-1)
+    nearest = corners.gather(-1, weights.nan_to_num(0).argmax(-1, keepdim=True)).squeeze(-1)
     out = torch.where(smooth, blended, nearest)
     return torch.where(inside(xy, W, H), out, torch.full_like(out, torch.nan))
