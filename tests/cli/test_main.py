@@ -177,6 +177,9 @@ def test_bad_images_give_one_line_each_and_exit_code_1(tmp_path, photos, weights
         ["match", "{tmp}/photos", "--max-ratio", "3"],
         ["track", "{tmp}/nothing.mp4", "--out", "{tmp}/o", "--weights", "{weights}"],
         ["info", "{tmp}/text.mp4"],
+        ["extract", "{tmp}/photos", "--out", "{tmp}/text.mp4/o", "--weights", "{weights}"],
+        ["track", "{tmp}/photos", "--out", "{tmp}/text.mp4", "--weights", "{weights}"],
+        ["train", "descriptor", "--data.worlds-share", "1", "--out", "{tmp}/text.mp4"],
     ],
 )
 def test_bad_input_is_one_line_and_a_nonzero_exit_code(tmp_path, photos, weights, capfd, args):
@@ -231,3 +234,12 @@ def test_help_starts_without_torch_or_opencv():
     for args in (["--help"], *([*verb.split(), "--help"] for verb in ("extract", "match", "track", "info"))):
         environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
         subprocess.run([sys.executable, "-c", code, *args], check=True, stdout=subprocess.DEVNULL, env=environment)
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback(weights):
+    """`traqpoint info | head -0` says nothing on stderr."""
+    command = [sys.executable, "-m", "traqpoint.cli.main", "info", weights]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.wait(60) == 1 and process.stderr.read() == b""
+    process.stderr.close()
