@@ -34,7 +34,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     # Read when torch is loaded. On a busy machine, threads that spin while they wait took the demo 400 s instead of 52.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
+    except UsageError as error:
+        return _fail(error, 2)
+    except TraqPointError as error:
+        return _fail(error, 1)
+    except KeyboardInterrupt:
+        print("traqpoint: interrupted; what is finished is kept, run the same command to go on", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Our reader has gone (`| head`); the interpreter's own flush at exit must find somewhere to write to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # a folder that cannot be made, a full disk
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else error, 1)
+
+
+def _run(args: list[str]) -> int:
     if not args or args[0] in ("-h", "--help"):
         print(_help())
         return 0 if args else 2
@@ -43,18 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"traqpoint {__version__}")
         return 0
-    try:
-        verb, rest = _split(args)
-        module, name = VERBS[verb][0].split(":")
-        command = parse(getattr(importlib.import_module(module), name), rest, f"traqpoint {verb}")
-        return command.run()
-    except UsageError as error:
-        return _fail(error, 2)
-    except TraqPointError as error:
-        return _fail(error, 1)
-    except KeyboardInterrupt:
-        print("traqpoint: interrupted; what is finished is kept, run the same command to go on", file=sys.stderr)
-        return INTERRUPTED
+    verb, rest = _split(args)
+    module, name = VERBS[verb][0].split(":")
+    command = parse(getattr(importlib.import_module(module), name), rest, f"traqpoint {verb}")
+    return command.run()
 
 
 def _split(args: list[str]) -> tuple[str, list[str]]:
@@ -84,7 +95,7 @@ def _help() -> str:
     )
 
 
-def _fail(error: Exception, code: int) -> int:
+def _fail(error: Exception | str, code: int) -> int:
     print(f"traqpoint: error: {' '.join(str(error).split())}", file=sys.stderr)
     return code
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -27,6 +29,17 @@ class _Dense(nn.Module):
         return self.model.dense(images)[:2]
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No log lines below errors: the exporter tells of every library that it does without."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def export_onnx(weights: str | Path, path: str | Path, image_size: tuple[int, int] = (640, 480)) -> Path:
     """Write `logits` (B, 1, H, W) and `descriptors` (B, D, H/s, W/s) of `images` (B, 3, H, W) RGB in [0, 1].
 
@@ -41,7 +54,7 @@ def export_onnx(weights: str | Path, path: str | Path, image_size: tuple[int, in
         raise ConfigError(f"image_size must be multiples of {model.stride}, got {width}x{height}")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _quiet():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             _Dense(model),

@@ -19,7 +19,7 @@ from traqpoint.errors import ConfigError, DataError, FormatError, ImageError
 from traqpoint.image import expand_images, read_image
 from traqpoint.inference.extractor import resolve_device
 from traqpoint.inference.pairs import Pair, without_repeats
-from traqpoint.inference.settings import claim, describe_extractor, read_settings, settings_path
+from traqpoint.inference.settings import FORMAT_OF_SUFFIX, claim, describe_extractor, read_settings, settings_path
 from traqpoint.io.colmap_db import ColmapDatabase, ColmapMatches
 from traqpoint.io.hloc import HlocFeatures, HlocMatches
 from traqpoint.io.npz import NpzFeatures, NpzMatches
@@ -32,7 +32,6 @@ MatchStore = NpzMatches | HlocMatches | ColmapMatches
 Progress = Callable[[int, int], None]
 """Called with (finished, all)."""
 
-_FORMAT_OF_SUFFIX = {".h5": "hloc", ".hdf5": "hloc", ".db": "colmap"}
 _FILE_NAME = {"hloc": "features.h5", "colmap": "database.db"}
 
 
@@ -104,7 +103,7 @@ def match_pairs(
     matcher = matcher or MatcherConfig()
     source = _existing(Path(features))
     on_device = resolve_device(device)
-    format = _FORMAT_OF_SUFFIX.get(source.suffix.lower(), "npz") if source.is_file() else "npz"
+    format = FORMAT_OF_SUFFIX.get(source.suffix.lower(), "npz") if source.is_file() else "npz"
     with closing(_open(format, source)) as store:
         names = store.names()
         if not names:
@@ -152,7 +151,7 @@ def match_pairs(
 
 def resolve_output(out: Path, format: str | None) -> tuple[str, Path]:
     """The format and the file or folder that it is written to. Raises ConfigError if the two contradict each other."""
-    of_suffix = _FORMAT_OF_SUFFIX.get(out.suffix.lower())
+    of_suffix = FORMAT_OF_SUFFIX.get(out.suffix.lower())
     format = format or of_suffix or "npz"
     if format not in ("npz", "hloc", "colmap"):
         raise ConfigError(f"format {format!r} is not one of npz, hloc, colmap")
@@ -169,12 +168,13 @@ def resolve_output(out: Path, format: str | None) -> tuple[str, Path]:
 def name_images(images: str | Path | Iterable[str | Path]) -> list[tuple[str, Path]]:
     """(name, path) of image files and folders; a name is the path from the folder given, or the common parent."""
     sources = [Path(images)] if isinstance(images, (str, Path)) else [Path(p) for p in images]
-    paths = list(dict.fromkeys(path.absolute() for path in expand_images(sources)))
+    # Without "..": a name that climbs would be written outside of the output.
+    paths = {os.path.abspath(path): path.absolute() for path in expand_images(sources)}
     if len(sources) == 1 and sources[0].is_dir():
-        root = str(sources[0].absolute())
+        root = os.path.abspath(sources[0])
     else:
-        root = os.path.commonpath([path.parent for path in paths])
-    return [(path.relative_to(root).as_posix(), path) for path in paths]
+        root = os.path.commonpath([os.path.dirname(path) for path in paths])
+    return [(Path(plain).relative_to(root).as_posix(), path) for plain, path in paths.items()]
 
 
 def _open(format: str, path: Path, named: Sequence[tuple[str, Path]] = ()) -> FeatureStore:
@@ -202,7 +202,7 @@ def _existing(path: Path) -> Path:
         return next((path / name for name in _FILE_NAME.values() if (path / name).is_file()), path)
     if not path.is_file():
         raise FormatError(f"{path}: no such file or folder of features")
-    if path.suffix.lower() not in _FORMAT_OF_SUFFIX:
+    if path.suffix.lower() not in FORMAT_OF_SUFFIX:
         raise FormatError(f"{path}: features are a folder of npz files, an .h5 file or a .db file")
     return path
 
@@ -213,7 +213,8 @@ def _match_output(source: Path, out: str | Path | None, format: str) -> Path:
             raise ConfigError(f"{out}: the matches of a COLMAP database go into it, {source}; leave the output out")
         return source
     if out is None:
-        return source.with_name(f"{source.stem}-matches{source.suffix}")
+        suffix = source.suffix if source.is_file() else ""
+        return source.with_name(f"{source.name.removesuffix(suffix)}-matches{suffix}")
     target = Path(out)
     if target.absolute() == source.absolute():
         raise ConfigError(f"{target}: the features are there; choose another output for the matches")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,29 @@ from traqpoint import __version__
 from traqpoint.errors import ConfigError, FormatError, WeightsError
 from traqpoint.models import weights
 
+FORMAT_OF_SUFFIX = {".h5": "hloc", ".hdf5": "hloc", ".db": "colmap"}
+"""Results that are one file; everything else is a folder, whatever dots its name has."""
 _NOT_COMPARED = frozenset({"device", "version"})
 """What does not change the meaning of a result."""
 
 
 def settings_path(out: Path) -> Path:
     """``config.yaml`` in a result folder; ``<stem>.config.yaml`` beside a result file."""
-    return out.with_name(f"{out.stem}.config.yaml") if out.suffix else out / "config.yaml"
+    is_file = out.suffix.lower() in FORMAT_OF_SUFFIX
+    return out.with_name(f"{out.stem}.config.yaml") if is_file else out / "config.yaml"
 
 
 def describe_extractor(extractor: Any) -> dict[str, Any]:
-    """The extractor's configuration, with the hash of its weights: a file of the same name may change."""
+    """The extractor's configuration, with the hash of its weights: a file of the same name may change.
+
+    Of a model that came from no file, the hash is that of the tensors as they are folded for inference.
+    """
     config = plain(dataclasses.asdict(extractor.config))
-    with suppress(WeightsError):
+    try:
         config["weights_sha256"] = weights.read(config.get("weights", ""))[1]["sha256"]
+    except WeightsError:
+        if hasattr(extractor, "model"):
+            config["weights_sha256"] = weights.content_hash(extractor.model.state_dict())
     return config
 
 
@@ -45,7 +53,7 @@ def read_settings(path: Path) -> dict[str, Any] | None:
     """What `claim` wrote; None if there is no such file. Raises FormatError if it is not YAML."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise FormatError(f"{path}: not a readable YAML file ({' '.join(str(error).split())})") from None

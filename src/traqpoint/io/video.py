@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +12,7 @@ import numpy as np
 
 from traqpoint import optional
 from traqpoint.errors import ImageError
-from traqpoint.image import list_images, read_image
+from traqpoint.image import IMAGE_SUFFIXES, list_images, read_image
 
 Source = str | Path | int | Iterable[str | Path | np.ndarray]
 """A video file, a webcam's index, a folder of images, or a list of image paths or uint8 (H, W, 3) RGB arrays."""
@@ -28,6 +29,8 @@ def read_frames(source: Source) -> Iterator[np.ndarray]:
             source = list_images(path)
         elif not path.is_file():
             raise ImageError(f"{path}: no such video file or folder of images")
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
+            raise ImageError(f"{path}: one image is no video; give the folder of the frames")
         else:
             yield from _capture(str(path), str(path))
             return
@@ -72,15 +75,18 @@ def _capture(source: str | int, name: str) -> Iterator[np.ndarray]:
     try:
         if not capture.isOpened():
             raise ImageError(f"{name}: cannot be opened as a video (empty, damaged, or a codec that OpenCV lacks)")
-        found = False
+        found = 0
         while True:
             ok, frame = capture.read()
             if not ok:
                 break
-            found = True
+            found += 1
             yield np.ascontiguousarray(frame[..., ::-1])
         if not found:
             raise ImageError(f"{name}: the video has no readable frame")
+        stated = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        if found < 0.9 * stated:  # some containers only estimate it
+            warnings.warn(f"{name}: only {found} of {stated} frames could be read", stacklevel=2)
     finally:
         capture.release()
 

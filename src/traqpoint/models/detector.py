@@ -19,13 +19,13 @@ class _Stem(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(x)))
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        return F.relu(self.bn2(self.conv2(x)), inplace=True)
 
 
 def _share(features: Tensor, weight: Tensor) -> Tensor:
-    """(B, C, H, W) · (C,) -> (B, 1, H, W). A convolution to one channel, as a product: ten times as fast on CPUs."""
-    return (features.permute(0, 2, 3, 1) @ weight).unsqueeze(1)
+    """ReLU of (B, C, H, W), then · (C,) -> (B, 1, H, W): a convolution to one channel, ten times as fast on CPUs."""
+    return (F.relu(features, inplace=True).permute(0, 2, 3, 1) @ weight).unsqueeze(1)
 
 
 class PolicyNetwork(nn.Module):
@@ -59,7 +59,7 @@ class PolicyNetwork(nn.Module):
         x4 = self.block4(F.max_pool2d(x3, 4))
         head = self.policy_head.weight[0, :, 0, 0].split(16)
         size = (images.shape[-2], images.shape[-1])
-        logits = _share(F.relu(self.conv1(x1)), head[0])
+        logits = _share(self.conv1(x1), head[0])
         for level, conv, weight in ((x2, self.conv2, head[1]), (x3, self.conv3, head[2]), (x4, self.conv4, head[3])):
-            logits = logits + upsample(_share(F.relu(conv(level)), weight), size, self.align_corners)
+            logits = logits + upsample(_share(conv(level), weight), size, self.align_corners)
         return logits

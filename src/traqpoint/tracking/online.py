@@ -1,4 +1,4 @@
-"""Tracks of a video, frame by frame, in memory and time that do not grow with the frames behind."""
+"""Tracks of a video, frame by frame; the time per frame does not grow with the frames behind, only the record does."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class OnlineTracker:
         xy = torch.cat([xy for _, xy in seen] or [torch.empty(0, 2)])
         keypoint = torch.cat([torch.arange(n) for n in sizes.tolist()] or [torch.empty(0, dtype=torch.long)])
         order = track_id.argsort(stable=True)  # frames ascend already
-        if order.numel():
-            order = order[track_id.bincount()[track_id[order]] >= min_length]
+        _, track, count = track_id[order].unique_consecutive(return_inverse=True, return_counts=True)
+        order = order[count[track] >= min_length]
         return Tracks(frame[order], keypoint[order], track_id[order], xy[order], self.num_frames)
 
     def _match(self, features: Features, live: Features, frame: int) -> tuple[Tensor, Tensor]:

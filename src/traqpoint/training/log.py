@@ -12,14 +12,22 @@ from traqpoint.errors import MissingDependencyError
 
 
 class RunLog:
-    """Appends to out/log.jsonl, and to out/tensorboard with the `train` extra."""
+    """Appends to out/log.jsonl, and to out/tensorboard with the `train` extra.
 
-    def __init__(self, out: Path) -> None:
-        self._lines = open(out / "log.jsonl", "a", buffering=1)  # noqa: SIM115
+    start: updates done so far; what an interrupted run logged after its last checkpoint is dropped.
+    """
+
+    def __init__(self, out: Path, start: int = 0) -> None:
+        file = out / "log.jsonl"
+        kept = file.read_text().splitlines(keepends=True)[:start] if file.exists() else []
+        file.write_text("".join(kept))
+        self._lines = open(file, "a", buffering=1)  # noqa: SIM115
         self._events: Any = None
         try:
             optional.load("tensorboard")
-            self._events = optional.load("torch.utils.tensorboard").SummaryWriter(str(out / "tensorboard"))
+            self._events = optional.load("torch.utils.tensorboard").SummaryWriter(
+                str(out / "tensorboard"), purge_step=start + 1
+            )
         except MissingDependencyError:
             pass
 

@@ -39,9 +39,16 @@ def claim_folder(out: Path, config: dict) -> None:
     out.mkdir(parents=True, exist_ok=True)
     file = out / "config.json"
     text = json.dumps(config, indent=2, default=str)
-    if file.exists() and json.loads(file.read_text()) != json.loads(text):
-        raise ConfigError(f"{out} holds a run with another configuration: choose another folder or remove it")
-    file.write_text(text)
+    if file.exists():
+        try:
+            known = json.loads(file.read_text())
+        except ValueError:
+            raise ConfigError(f"{file}: damaged; remove it if this is the folder to train in") from None
+        if known != json.loads(text):
+            raise ConfigError(f"{out} holds a run with another configuration: choose another folder or remove it")
+    temporary = out / "config.json.part"
+    temporary.write_text(text)
+    temporary.replace(file)
 
 
 def run(
@@ -59,7 +66,7 @@ def run(
     checkpoint = out / "checkpoint.pt"
     start = load_checkpoint(checkpoint, module, optimizer, generator) if checkpoint.exists() else 0
     skipped = 0
-    with RunLog(out) as log:
+    with RunLog(out, start) as log:
         for i in range(start, config.steps):
             began = time.perf_counter()
             batch = source.sample(config.batch_size, generator).to(device)

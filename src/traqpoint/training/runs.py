@@ -54,12 +54,14 @@ def build_source(config: DataConfig, device: torch.device) -> Source:
 
 def train_descriptor(config: DescriptorTraining, report: Report = lambda *_: None) -> Path:
     """Stage 1. Returns the path of the weights, in config.out; the detector in them is untrained."""
-    claim_folder(config.out, as_dict(config))
     source = build_source(config.data, resolve_device(config.loop.device))
     torch.manual_seed(config.loop.seed)
     model = (TraqPoint.from_pretrained(config.init) if config.init else TraqPoint(config.model)).train()
     if config.backbone is not None and isinstance(model.descriptor, BaseDescriptor):
         load_backbone(model.descriptor.backbone, config.backbone)
+    claim_folder(
+        config.out, as_dict(config)
+    )  # last: a wrong path above leaves no folder that then refuses the right one
 
     def step(batch: Sequence, index: int, generator: torch.Generator):
         return descriptor_step(batch, model, config.descriptor, generator)
@@ -75,13 +77,13 @@ def train_policy(config: PolicyTraining, report: Report = lambda *_: None) -> Pa
 
     The state after the warm-up's imitation, before any reward, is kept beside them as warmup.safetensors.
     """
-    claim_folder(config.out, as_dict(config))
     device = resolve_device(config.loop.device)
     source = build_source(config.data, device)
     torch.manual_seed(config.loop.seed)
     frozen = TraqPoint.from_pretrained(config.descriptor)
     model = TraqPoint(frozen.config).train()
     model.descriptor = frozen.descriptor
+    claim_folder(config.out, as_dict(config))
     # Frozen means frozen: no gradient, and no running statistics either.
     channels_last(model.descriptor.to(device).eval().requires_grad_(False))
 
