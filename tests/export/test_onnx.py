@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -30,6 +33,14 @@ def test_onnx_equals_torch_at_any_batch_size(weights, tmp_path):
         logits, descriptors = session.run(["logits", "descriptors"], {"images": images.numpy()})
         assert np.abs(logits - expected.logits.numpy()).max() < 1e-4
         assert np.abs(descriptors - expected.descriptors.numpy()).max() < 1e-4
+
+
+def test_the_exporter_keeps_quiet(weights, tmp_path):
+    """Nothing of its chatter about libraries that it misses reaches the terminal."""
+    code = "import sys; from traqpoint.export.onnx import export_onnx; export_onnx(*sys.argv[1:], (32, 32))"
+    command = [sys.executable, "-c", code, str(weights), str(tmp_path / "n.onnx")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout == "" and ended.stderr == ""
 
 
 def test_sizes_that_do_not_fit_the_stride_are_refused(weights, tmp_path):
