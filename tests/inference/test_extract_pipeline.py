@@ -12,11 +12,13 @@ import yaml
 
 from traqpoint.errors import ConfigError, DataError
 from traqpoint.image import write_image
+from traqpoint.inference.extractor import Extractor
 from traqpoint.inference.pipeline import extract_folder, name_images, resolve_output
 from traqpoint.inference.settings import settings_path
 from traqpoint.io.colmap_db import ColmapDatabase
 from traqpoint.io.hloc import HlocFeatures
 from traqpoint.io.npz import NpzFeatures, load_features
+from traqpoint.models.traqpoint import TraqPoint
 
 STORES = {"npz": NpzFeatures, "hloc": HlocFeatures, "colmap": ColmapDatabase}
 
@@ -226,6 +228,13 @@ def test_names_are_relative_to_the_folder_or_the_common_parent(tmp_path, photos)
     assert [n for n, _ in name_images([photos / "left/1.png", photos / "left"])] == ["1.png", "2.png"]
 
 
+def test_no_name_climbs_out_of_the_output(photos, monkeypatch):
+    """Paths with ".." give the same names as the plain ones, and no duplicates."""
+    monkeypatch.chdir(photos / "left")
+    assert [n for n, _ in name_images(["1.png", "../right/1.png", "../left/1.png"])] == ["left/1.png", "right/1.png"]
+    assert [n for n, _ in name_images("../right")] == ["1.png"]
+
+
 def test_output_and_format_agree(tmp_path):
     """The suffix decides, contradictions and files in the place of folders are refused."""
     assert resolve_output(Path("x"), None) == ("npz", Path("x"))
@@ -246,3 +255,13 @@ def test_the_settings_of_a_file_lie_beside_it():
     """config.yaml in a folder, <stem>.config.yaml beside a file."""
     assert settings_path(Path("out")) == Path("out/config.yaml")
     assert settings_path(Path("out/features.h5")) == Path("out/features.config.yaml")
+    assert settings_path(Path("out/v1.2")) == Path("out/v1.2/config.yaml")
+
+
+def test_models_in_memory_are_told_apart(tmp_path, photos):
+    """Results of one unnamed network are not taken for those of another one."""
+    first, second = (Extractor(TraqPoint(), max_keypoints=20) for _ in range(2))
+    extract_folder(photos / "right", tmp_path / "out", first)
+    assert extract_folder(photos / "right", tmp_path / "out", first).skipped == ("1.png",)
+    with pytest.raises(ConfigError, match="weights_sha256"):
+        extract_folder(photos / "right", tmp_path / "out", second)
