@@ -9,6 +9,7 @@ pycolmap = pytest.importorskip("pycolmap")
 
 from traqpoint.errors import FormatError  # noqa: E402
 from traqpoint.geometry.camera import Camera  # noqa: E402
+from traqpoint.image import write_image  # noqa: E402
 from traqpoint.io.colmap_db import ColmapDatabase, ColmapMatches  # noqa: E402
 from traqpoint.types import Features, Matches  # noqa: E402
 
@@ -86,6 +87,14 @@ def test_a_known_camera_is_written(tmp_path):
     np.testing.assert_allclose(stored.params, camera.params.numpy(), rtol=1e-7)
     assert stored.model_name == "OPENCV" and stored.has_prior_focal_length
     db.close()
+
+
+def test_images_that_colmap_cannot_read_get_the_guess_without_exif(tmp_path):
+    """We read WebP and COLMAP does not: the image is written all the same."""
+    write_image(tmp_path / "a.webp", np.zeros((30, 40, 3), dtype=np.uint8))
+    with ColmapDatabase(tmp_path / "d.db") as database:
+        database.write("a.webp", features(torch.rand(5, 2), (40, 30)), image_path=tmp_path / "a.webp")
+        assert database.read("a.webp").image_size == (40, 30)
 
 
 def test_files_that_are_no_database_are_named(tmp_path):

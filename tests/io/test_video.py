@@ -1,5 +1,8 @@
 """Frames from files and folders, and back."""
 
+import warnings
+from itertools import islice
+
 import cv2
 import numpy as np
 import pytest
@@ -98,3 +101,40 @@ def test_an_absent_webcam_is_named(monkeypatch):
     monkeypatch.setattr(cv2, "VideoCapture", Absent)
     with pytest.raises(ImageError, match="webcam 7"):
         list(read_frames(7))
+
+
+def test_one_image_is_not_taken_for_a_video(tmp_path):
+    """OpenCV would read it as a film of one frame, truncated or not."""
+    write_image(tmp_path / "a.png", picture(10))
+    with pytest.raises(ImageError, match=r"a\.png: one image is no video"):
+        list(read_frames(tmp_path / "a.png"))
+
+
+def test_a_film_that_breaks_off_is_told(tmp_path, monkeypatch):
+    """A warning says how many of the stated frames could be read; asking for fewer frames is no break."""
+
+    class Broken:
+        def __init__(self, source):
+            self.left = 4
+
+        def isOpened(self):
+            return True
+
+        def read(self):
+            self.left -= 1
+            return self.left >= 0, picture(10)
+
+        def get(self, what):
+            assert what == cv2.CAP_PROP_FRAME_COUNT
+            return 30.0
+
+        def release(self):
+            pass
+
+    (tmp_path / "film.mp4").write_bytes(b"film")
+    monkeypatch.setattr(cv2, "VideoCapture", Broken)
+    with pytest.warns(UserWarning, match=r"film\.mp4: only 4 of 30 frames"):
+        assert len(list(read_frames(tmp_path / "film.mp4"))) == 4
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(list(islice(read_frames(tmp_path / "film.mp4"), 3))) == 3
