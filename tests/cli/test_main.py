@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -243,3 +244,13 @@ def test_a_reader_that_leaves_early_gets_no_traceback(weights):
     process.stdout.close()
     assert process.wait(60) == 1 and process.stderr.read() == b""
     process.stderr.close()
+
+
+def test_warnings_are_one_line(monkeypatch, capfd):
+    """Without the file and the line of code that Python adds."""
+    monkeypatch.setattr(
+        cli, "_split", lambda args: warnings.warn("a film\nbroke off", stacklevel=1) or ("info", args[1:])
+    )
+    assert main(["info", "nothing"]) == 1
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[0] == "traqpoint: warning: a film broke off" and len(lines) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from traqpoint.cli.options import UsageError, parse
@@ -35,7 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Read when torch is loaded. On a busy machine, threads that spin while they wait took the demo 400 s instead of 52.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        code = _run(list(sys.argv[1:] if argv is None else argv))
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn  # type: ignore[assignment]
+            code = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
         return code
     except UsageError as error:
@@ -93,6 +96,10 @@ def _help() -> str:
             "traqpoint VERB --help lists the options of a verb; --config FILE.yaml gives them from a file.",
         ]
     )
+
+
+def _warn(message: Warning | str, *_: object) -> None:
+    print(f"traqpoint: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _fail(error: Exception | str, code: int) -> int:

@@ -38,7 +38,7 @@ class Extractor:
     """Detects and describes keypoints.
 
     An image is a path, a numpy (H, W, 3) RGB uint8 array or a torch (3, H, W) float tensor in [0, 1], of any size.
-    The same image gives the same features alone and in any batch.
+    The same image gives the same features alone and in any batch, up to the rounding of float32 sums.
     """
 
     def __init__(self, weights: str | Path | TraqPoint = "traqpoint-s", **options) -> None:
