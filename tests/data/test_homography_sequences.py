@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -51,6 +52,15 @@ def test_a_thin_stripe_pattern_does_not_alias_when_shrunk():
     config = HomographyConfig(image_size=64, num_frames=2, zoom=(1.1, 1.1), photometric=0.0)
     frames = HomographySequences([stripes], config).sample(2, torch.Generator().manual_seed(0)).images
     assert frames.std() < 0.12
+
+
+def test_large_photos_are_shrunk_and_small_ones_untouched(tmp_path):
+    image = photo().permute(1, 2, 0).numpy()
+    write_image(tmp_path / "a.png", image)
+    write_image(tmp_path / "b.png", np.zeros((90, 2560, 3), np.uint8))
+    small, large = load_photos(tmp_path, min_side=40)
+    assert torch.equal(small.permute(1, 2, 0), torch.from_numpy(image))
+    assert large.shape == (3, 45, 1280)
 
 
 def test_photos_that_cannot_be_read_are_left_out_and_counted(tmp_path):

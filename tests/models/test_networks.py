@@ -90,6 +90,14 @@ def test_bad_weight_files_are_refused_by_name(model, tmp_path, damage):
         TraqPoint.from_pretrained(path)
 
 
+def test_weights_with_nan_are_refused(tmp_path):
+    model = TraqPoint()
+    torch.nn.init.constant_(model.detector.policy_head.weight, float("nan"))
+    model.save_pretrained(tmp_path / "bad.safetensors")
+    with pytest.raises(WeightsError, match="NaN"):
+        TraqPoint.from_pretrained(tmp_path / "bad.safetensors")
+
+
 def test_unknown_names_are_answered_with_the_known_ones():
     with pytest.raises(WeightsError, match="traqpoint-s"):
         TraqPoint.from_pretrained("traqpoint-xxl")

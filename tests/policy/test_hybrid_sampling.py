@@ -53,6 +53,16 @@ def test_impossible_pixels_are_never_reported_as_possible():
     assert samples.possible.sum() == 16  # the cell's own sample, and all that was left of it
 
 
+def test_a_cell_with_nothing_to_draw_takes_no_pixel_from_the_others():
+    # The grid starts so that some cells lie outside the image; only the first pixel is possible.
+    support = torch.zeros(1, 4, 4, dtype=torch.bool)
+    support[0, 0, 0] = True
+    index, _, possible = sample_image(
+        restrict(torch.zeros(1, 4, 4), support), 1, generator(), taken=torch.tensor([[-1]])
+    )
+    assert index.item() == 0 and possible.item()
+
+
 def test_the_same_seed_draws_the_same_samples():
     logits = torch.randn(2, 8, 8)
     a, b = sample_hybrid(logits, 4, 8, generator(3)), sample_hybrid(logits, 4, 8, generator(3))

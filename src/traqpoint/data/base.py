@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from traqpoint.errors import DataError, ImageError
-from traqpoint.image import list_images, read_image
+from traqpoint.image import list_images, read_image, resize_long_side, to_tensor
 from traqpoint.types import Sequence
 
 
@@ -22,8 +22,12 @@ class Source(Protocol):
         ...
 
 
+MAX_SIDE = 1280
+"""Larger photos are shrunk to this many pixels when loaded: frames are smaller, and memory would fill."""
+
+
 def load_photos(folder: str | Path, min_side: int = 64, limit: int | None = None) -> list[Tensor]:
-    """All images below `folder` as uint8 (3, H, W) tensors, sorted by path; the first `limit` of them.
+    """All images below `folder` as uint8 (3, H, W) tensors of at most MAX_SIDE px, by path; the first `limit` of them.
 
     Unreadable files and images with a side below `min_side` px are left out, with one warning that counts them.
     Raises DataError if none is left.
@@ -37,7 +41,7 @@ def load_photos(folder: str | Path, min_side: int = 64, limit: int | None = None
             skipped.append(str(error))
             continue
         if min(image.shape[:2]) >= min_side:
-            photos.append(torch.from_numpy(image).permute(2, 0, 1).contiguous())
+            photos.append((resize_long_side(to_tensor(image), MAX_SIDE) * 255).round().byte())
         else:
             skipped.append(f"{path}: a side below {min_side} px")
     if skipped:

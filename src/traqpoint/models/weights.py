@@ -134,4 +134,7 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], name: str) -> 
     ]
     if problems:
         raise WeightsError(f"{name}: these weights belong to another network: {'; '.join(problems)}")
+    broken = [k for k, v in state.items() if v.is_floating_point() and not bool(torch.isfinite(v).all())]
+    if broken:
+        raise WeightsError(f"{name}: {len(broken)} tensors hold NaN or infinity (first: {broken[0]})")
     module.load_state_dict(dict(state))

@@ -39,8 +39,8 @@ def sample_cells(
     """One draw per cell from the cell's own softmax: index, log_prob, possible, each (B, cells)."""
     B, H, W = logits.shape
     cells = to_cells(logits, cell_px, IMPOSSIBLE, shift)
-    pixels = torch.arange(H * W, device=logits.device, dtype=torch.float64).reshape(1, H, W)
-    pixels = to_cells(pixels, cell_px, -1, shift).long().expand(B, -1, -1)
+    pixels = torch.arange(H * W, device=logits.device).reshape(1, H, W)
+    pixels = to_cells(pixels, cell_px, -1, shift).expand(B, -1, -1)
     choice = (cells.detach() + _gumbel(cells.shape, cells, generator)).argmax(-1, keepdim=True)
     log_prob = log_probabilities(cells).gather(-1, choice).squeeze(-1)
     possible = cells.gather(-1, choice).squeeze(-1) > IMPOSSIBLE / 2
@@ -57,7 +57,9 @@ def sample_image(
     """
     flat = logits.flatten(1)
     if taken is not None:
-        flat = flat.scatter(1, taken.clamp(min=0), IMPOSSIBLE)
+        # A cell with nothing to draw gave -1: it takes a column of its own, not the first pixel.
+        spare = flat.new_zeros(flat.shape[0], 1)
+        flat = torch.cat([flat, spare], 1).scatter(1, taken % (flat.shape[1] + 1), IMPOSSIBLE)[:, :-1]
     log_p = log_probabilities(flat)
     index = (flat.detach() + _gumbel(flat.shape, flat, generator)).topk(count, dim=1).indices
     drawn = log_p.gather(1, index)
