@@ -113,7 +113,7 @@ def test_missing_empty_folder_and_other_files_are_errors_that_name_them(tmp_path
     (tmp_path / "text.png").write_text("not a picture")
     (tmp_path / "folder.png").mkdir()
     for name, reason in (
-        ("gone.jpg", "no such image file"),
+        ("gone.jpg", "no such file or folder"),
         ("empty.jpg", "empty"),
         ("text.png", "not an image"),
         ("folder.png", "cannot be read"),

@@ -190,6 +190,18 @@ def test_a_damaged_configuration_is_named(photos, tmp_path):
         train_descriptor(descriptor_run(photos, tmp_path, 1))
 
 
+def test_replaced_starting_weights_make_another_run(photos, tmp_path):
+    start = tmp_path / "start.safetensors"
+    torch.manual_seed(1)
+    TraqPoint().save_pretrained(start)
+    config = replace(descriptor_run(photos, tmp_path / "run", 2), init=str(start))
+    train_descriptor(config)
+    torch.manual_seed(2)
+    TraqPoint().save_pretrained(start)
+    with pytest.raises(ConfigError, match="another configuration"):
+        train_descriptor(config)
+
+
 def test_a_corrupt_checkpoint_is_named(photos, tmp_path):
     config = descriptor_run(photos, tmp_path, 2)
     tmp_path.mkdir(exist_ok=True)

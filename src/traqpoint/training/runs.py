@@ -11,6 +11,7 @@ from traqpoint.data.base import Source, load_photos
 from traqpoint.data.homography import HomographySequences
 from traqpoint.data.worlds import Worlds
 from traqpoint.inference.extractor import resolve_device
+from traqpoint.models import weights
 from traqpoint.models.base_descriptor import BaseDescriptor
 from traqpoint.models.convert import load_backbone
 from traqpoint.models.layers import channels_last
@@ -52,6 +53,11 @@ def build_source(config: DataConfig, device: torch.device) -> Source:
     return Mixture(worlds, HomographySequences(photos, config.homography, device), config.worlds_share)
 
 
+def _identity(name: str | None) -> dict[str, str]:
+    """The hash of the weights that a run starts from: a file that was replaced since makes another run."""
+    return {} if name is None else {"weights_sha256": weights.read(name)[1]["sha256"]}
+
+
 def train_descriptor(config: DescriptorTraining, report: Report = lambda *_: None) -> Path:
     """Stage 1. Returns the path of the weights, in config.out; the detector in them is untrained."""
     source = build_source(config.data, resolve_device(config.loop.device))
@@ -59,9 +65,8 @@ def train_descriptor(config: DescriptorTraining, report: Report = lambda *_: Non
     model = (TraqPoint.from_pretrained(config.init) if config.init else TraqPoint(config.model)).train()
     if config.backbone is not None and isinstance(model.descriptor, BaseDescriptor):
         load_backbone(model.descriptor.backbone, config.backbone)
-    claim_folder(
-        config.out, as_dict(config)
-    )  # last: a wrong path above leaves no folder that then refuses the right one
+    # Last: a wrong path above leaves no folder that then refuses the right one.
+    claim_folder(config.out, as_dict(config) | _identity(config.init))
 
     def step(batch: Sequence, index: int, generator: torch.Generator):
         return descriptor_step(batch, model, config.descriptor, generator)
@@ -83,7 +88,7 @@ def train_policy(config: PolicyTraining, report: Report = lambda *_: None) -> Pa
     frozen = TraqPoint.from_pretrained(config.descriptor)
     model = TraqPoint(frozen.config).train()
     model.descriptor = frozen.descriptor
-    claim_folder(config.out, as_dict(config))
+    claim_folder(config.out, as_dict(config) | _identity(config.descriptor))
     # Frozen means frozen: no gradient, and no running statistics either.
     channels_last(model.descriptor.to(device).eval().requires_grad_(False))
 
