@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -43,6 +43,8 @@ class Options:
     """Keypoints per frame."""
     limit: int | None = None
     """Use this many photos, spread over the folder."""
+    difficulty: float = 1.0
+    """Rotation, scale, shift, perspective and light change by this share of what our training uses."""
     seed: int = 0
     """Of the sequences."""
     out: Path | None = None
@@ -81,6 +83,15 @@ def table(rows: dict[str, dict[str, float]]) -> str:
 
 def main(options: Options) -> None:
     config = HomographyConfig(image_size=480, zoom=(1.2, 1.6))
+    d = options.difficulty
+    config = replace(
+        config,
+        rotation_degrees=d * config.rotation_degrees,
+        scale=config.scale**d,
+        translation=d * config.translation,
+        perspective=d * config.perspective,
+        photometric=d * config.photometric,
+    )
     photos = load_photos(options.photos)
     step = max(1, len(photos) // options.limit) if options.limit else 1
     chosen = range(0, len(photos), step)[: options.limit]
