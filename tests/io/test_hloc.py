@@ -157,19 +157,24 @@ for i in range(100000):
 
 
 def test_a_killed_writer_loses_nothing(tmp_path):
-    """After SIGKILL in the middle of writing, the file opens, holds every earlier image, and can be appended to."""
-    for attempt in range(2):
+    """After SIGKILL in the middle of writing every image is there; until the next close the older file is untouched."""
+    for attempt in range(3):
         path = tmp_path / f"{attempt}.h5"
+        with HlocFeatures(path) as file:
+            file.write("older.jpg", features(2))
         process = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE)
         assert process.stdout is not None and process.stdout.readline() == b"go\n"
-        time.sleep(0.013 * (attempt + 1))
+        time.sleep(0.013 * attempt)
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
-        with h5py.File(path) as raw:
-            assert all(raw[f"sub/{i}.jpg/keypoints"][0, 0] == i + 0.5 for i in range(6))
+        with HlocFeatures(path, "r") as file:
+            assert file.names() == ["older.jpg"]
         with HlocFeatures(path) as file:
             count = len(file.names())
-            assert count >= 6
+            assert count >= 7
             file.write("one/more.jpg", features(3))
-            assert len(file.names()) == count + 1
+        with h5py.File(path) as raw:
+            assert all(raw[f"sub/{i}.jpg/keypoints"][0, 0] == i + 0.5 for i in range(6))
+            assert "one/more.jpg" in raw and "older.jpg" in raw
+        assert [p.name for p in tmp_path.glob(f"{attempt}.h5*")] == [path.name]

@@ -66,10 +66,10 @@ def extract_folder(
     with closing(store):
         config = {"verb": "extract", "format": format, "extractor": describe_extractor(extractor)}
         claim(out, settings_path(out), config, bool(store.names()), overwrite, store.clear)
-        todo = [(name, path) for name, path in named if overwrite or name not in store]
-        skipped = tuple(name for name, _ in named if name not in dict(todo))
+        pending = [(name, path) for name, path in named if overwrite or name not in store]
+        skipped = tuple(name for name, _ in named if name not in dict(pending))
         done, failed = [], []
-        for name, path, image in _read_ahead(todo):
+        for name, path, image in _read_ahead(pending):
             try:
                 features = extractor(image.result())
             except ImageError as error:
@@ -81,7 +81,7 @@ def extract_folder(
                     store.write(name, features)
                 done.append(name)
             if progress is not None:
-                progress(len(done) + len(failed), len(todo))
+                progress(len(done) + len(failed), len(pending))
     return Report(out, tuple(done), skipped, tuple(failed))
 
 
@@ -104,7 +104,7 @@ def match_pairs(
     source = _existing(Path(features))
     on_device = resolve_device(device)
     format = FORMAT_OF_SUFFIX.get(source.suffix.lower(), "npz") if source.is_file() else "npz"
-    with closing(_open(format, source)) as store:
+    with closing(_open(format, source, mode="r")) as store:
         names = store.names()
         if not names:
             raise DataError(f"{source}: no features in there")
@@ -177,9 +177,9 @@ def name_images(images: str | Path | Iterable[str | Path]) -> list[tuple[str, Pa
     return [(Path(plain).relative_to(root).as_posix(), path) for plain, path in paths.items()]
 
 
-def _open(format: str, path: Path, named: Sequence[tuple[str, Path]] = ()) -> FeatureStore:
+def _open(format: str, path: Path, named: Sequence[tuple[str, Path]] = (), mode: str = "a") -> FeatureStore:
     if format == "hloc":
-        return HlocFeatures(path)
+        return HlocFeatures(path, mode)
     if format == "colmap":
         return ColmapDatabase(path)
     store = NpzFeatures(path)

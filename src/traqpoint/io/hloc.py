@@ -5,9 +5,10 @@ float32 keypoints come back exactly if x >= 0.25; nearer to the border, to 2‚Åª¬
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,28 +23,66 @@ _FEATURE_KEYS = ("keypoints", "scores", "descriptors", "image_size")
 
 
 class _H5File:
+    """An HDF5 file that survives being killed.
+
+    HDF5 itself does not: a flush that is cut short can cost the whole file. So what is written goes into a copy,
+    ``<file>.part``, that replaces the file when it is closed, and item by item into ``<file>.parts/``, from where the
+    next writer takes what a killed one left.
+    """
+
+    _ATTRIBUTES: ClassVar[dict[str, dict[str, float]]] = {}
+
     def __init__(self, path: str | Path, mode: str = "a") -> None:
         """mode: "a" to append, "r" to read only. Raises FormatError if the file is missing or not HDF5."""
-        h5py = optional.load("h5py")
         self.path = Path(path)
-        if mode == "a":
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._copy = self.path.with_name(self.path.name + ".part")
+        self._parts = self.path.with_name(self.path.name + ".parts")
+        self._writing = False
+        self._num_parts = 0
+        self._file: Any = None
+        if mode == "r" or self.path.exists():
+            self._file = self._open(self.path, "r")
+        if mode == "a" and (self._file is None or self._parts.exists()):
+            self._begin()
+
+    @staticmethod
+    def _open(path: Path, mode: str) -> Any:
         try:
-            # Not libver="latest": it marks the file as open, and after a kill HDF5 refuses it.
-            self._file = h5py.File(self.path, mode)
+            return optional.load("h5py").File(path, mode)
         except FileNotFoundError:
-            raise FormatError(f"{self.path}: no such file") from None
+            raise FormatError(f"{path}: no such file") from None
         except OSError as error:
-            raise FormatError(f"{self.path}: not a readable HDF5 file ({error})") from None
+            raise FormatError(f"{path}: not a readable HDF5 file ({error})") from None
+
+    def _begin(self) -> None:
+        """Turn to writing: a copy of the file, and what an earlier writer left."""
+        if self._writing:
+            return
+        self._parts.mkdir(parents=True, exist_ok=True)
+        self._copy.unlink(missing_ok=True)
+        if self._file is not None:
+            self._file.close()
+            shutil.copyfile(self.path, self._copy)
+        self._file, self._writing = self._open(self._copy, "a"), True
+        for part in sorted(self._parts.glob("*.npz")):
+            self._num_parts = int(part.stem) + 1
+            with np.load(part) as arrays:
+                self._store(str(arrays["__name__"]), {key: arrays[key] for key in arrays.files if key != "__name__"})
 
     def close(self) -> None:
         self._file.close()
+        if self._writing:
+            self._copy.replace(self.path)
+            shutil.rmtree(self._parts)
+            self._writing = False
 
     def clear(self) -> None:
         """Delete all groups."""
+        self._begin()
+        for part in self._parts.glob("*.npz"):
+            part.unlink()
         for name in list(self._file):
             del self._file[name]
-        self._file.flush()
 
     def __enter__(self):
         return self
@@ -51,15 +90,23 @@ class _H5File:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _replace(self, name: str, arrays: dict[str, np.ndarray], attributes: dict[str, dict[str, float]]) -> None:
+    def _replace(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        self._begin()
+        part = self._parts / f"{self._num_parts:08}.npz"
+        self._num_parts += 1
+        partial = part.with_suffix(".part")
+        with open(partial, "wb") as file:
+            np.savez(file, __name__=np.array(name), **arrays)  # type: ignore[arg-type]
+        partial.replace(part)
+        self._store(name, arrays)
+
+    def _store(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         if name in self._file:
             del self._file[name]
         group = self._file.create_group(name)
         for key, array in arrays.items():
             group.create_dataset(key, data=array)
-            group[key].attrs.update(attributes.get(key, {}))
-        # A group reaches the disk whole: killed later, the file keeps it.
-        self._file.flush()
+            group[key].attrs.update(self._ATTRIBUTES.get(key, {}))
 
     def _group(self, name: str) -> Any:
         h5py = optional.load("h5py")
@@ -69,6 +116,9 @@ class _H5File:
 
 class HlocFeatures(_H5File):
     """One group per image name: keypoints (N, 2), scores (N,), descriptors (D, N) float32, image_size (W, H)."""
+
+    # hloc reads a keypoint's standard deviation in pixels here; 1 is its own default.
+    _ATTRIBUTES: ClassVar = {"keypoints": {"uncertainty": 1.0}}
 
     def key(self, name: str) -> str:
         return name
@@ -105,8 +155,7 @@ class HlocFeatures(_H5File):
         arrays = features.numpy()
         arrays["keypoints"] = opencv_from_colmap(arrays["keypoints"])
         arrays["descriptors"] = np.ascontiguousarray(arrays["descriptors"].T)
-        # hloc reads a keypoint's standard deviation in pixels here; 1 is its own default.
-        self._replace(name, arrays, {"keypoints": {"uncertainty": 1.0}})
+        self._replace(name, arrays)
 
 
 class HlocMatches(_H5File):
@@ -142,4 +191,4 @@ class HlocMatches(_H5File):
         scores0 = np.zeros(num_keypoints_a, dtype=np.float32)
         matches0[source] = target
         scores0[source] = matches.scores.detach().cpu().numpy()
-        self._replace(pair_name(name_a, name_b), {"matches0": matches0, "matching_scores0": scores0}, {})
+        self._replace(pair_name(name_a, name_b), {"matches0": matches0, "matching_scores0": scores0})
