@@ -12,7 +12,6 @@ from traqpoint.types import (
     Tracks,
     WarpedPoints,
     map_tensors,
-    ordered_pairs,
 )
 
 
@@ -99,7 +98,3 @@ def test_a_frame_with_a_broken_camera_or_depth_is_refused(change, message):
 def test_map_tensors_leaves_what_is_no_tensor():
     moved = map_tensors(features(), lambda x: x.double())
     assert moved.keypoints.dtype == torch.float64 and moved.image_size == (64, 48)
-
-
-def test_every_frame_is_the_reference_once_for_every_other():
-    assert list(ordered_pairs(3)) == [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]

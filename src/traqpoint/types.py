@@ -6,7 +6,6 @@ Pixel coordinates are COLMAP's everywhere: origin at the top-left corner of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Protocol, TypeVar
@@ -201,11 +200,3 @@ def map_tensors(data: T, function) -> T:
         value = getattr(data, field.name)
         values[field.name] = function(value) if isinstance(value, Tensor) else value
     return type(data)(**values)
-
-
-def ordered_pairs(num_frames: int) -> Iterator[tuple[int, int]]:
-    """All (source, target) of a sequence with source != target: every frame is the reference once."""
-    for source in range(num_frames):
-        for target in range(num_frames):
-            if source != target:
-                yield source, target
