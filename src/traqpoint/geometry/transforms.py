@@ -57,6 +57,22 @@ def rotation_from_quaternion(wxyz: Tensor) -> Tensor:
     return torch.stack(rows, dim=-1).reshape(*w.shape, 3, 3)
 
 
+def quaternion_from_rotation(R: Tensor) -> Tensor:
+    """Matrices (..., 3, 3) -> unit quaternions (..., 4), scalar first and >= 0, of the nearest rotations.
+
+    Bar-Itzhack's eigenvector method (2000): also right for angles near 180 degrees, and for files of six digits.
+    """
+    K = R.new_zeros(*R.shape[:-2], 4, 4)
+    trace = R.diagonal(dim1=-2, dim2=-1).sum(-1)
+    identity = torch.eye(3, dtype=R.dtype, device=R.device)
+    K[..., 0, 0] = trace
+    K[..., 1:, 1:] = R + R.transpose(-1, -2) - trace[..., None, None] * identity
+    for axis, (i, j) in enumerate(((2, 1), (0, 2), (1, 0)), start=1):
+        K[..., 0, axis] = K[..., axis, 0] = R[..., i, j] - R[..., j, i]
+    wxyz = torch.linalg.eigh(K).eigenvectors[..., -1]
+    return torch.where(wxyz[..., :1] < 0, -wxyz, wxyz)
+
+
 def look_at(eye: Tensor, target: Tensor, down: Tensor | None = None) -> Tensor:
     """cam_from_world (..., 4, 4) of a camera at `eye` (..., 3) that looks at `target` with +y along `down`."""
     if down is None:
