@@ -1,4 +1,4 @@
-"""How features are extracted, without loading torch: the command line's help needs no network."""
+"""How features are extracted and photos mapped, without loading torch: the command line's help needs no network."""
 
 from __future__ import annotations
 
@@ -44,3 +44,28 @@ class ExtractorConfig:
             raise ConfigError(f"precision must be float32 or bf16, got {self.precision!r}")
         if self.long_side is not None and self.long_side < 32:
             raise ConfigError(f"long_side must be at least 32, got {self.long_side}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappingConfig:
+    """How to reconstruct. Everything else is pycolmap's default."""
+
+    mapper: Literal["incremental", "global"] = "incremental"
+    """incremental adds one image after the other; global solves for all of them at once (GLOMAP): faster on many."""
+    cameras: Literal["shared", "per-image"] = "shared"
+    """shared: images of one size and EXIF focal length are one camera; per-image: each has its own (internet photos).
+    Cameras that are given are used as they are, and not refined."""
+    seed: int = 0
+    """Seed of every random choice of pycolmap."""
+    num_threads: int = -1
+    """-1: all cores. With 1 a run repeats exactly; with more, sums of floats may differ in the last digits."""
+
+    def __post_init__(self) -> None:
+        if self.mapper not in ("incremental", "global"):
+            raise ConfigError(f"mapper {self.mapper!r} is not one of incremental, global")
+        if self.cameras not in ("shared", "per-image"):
+            raise ConfigError(f"cameras {self.cameras!r} is not one of shared, per-image")
+        if self.seed < 0:
+            raise ConfigError(f"seed must not be negative, got {self.seed}")
+        if self.num_threads != -1 and self.num_threads < 1:
+            raise ConfigError(f"num_threads must be -1 or at least 1, got {self.num_threads}")

@@ -77,18 +77,25 @@ class ColmapDatabase:
         )
 
     def write(
-        self, name: str, features: Features, image_path: str | Path | None = None, camera: Camera | None = None
+        self,
+        name: str,
+        features: Features,
+        image_path: str | Path | None = None,
+        camera: Camera | None = None,
+        share_camera: bool = False,
     ) -> None:
-        """Add an image with its keypoints, its own camera, rig and frame.
+        """Add an image with its keypoints, camera, rig and frame.
 
         camera: calibration if it is known; else a SIMPLE_RADIAL guess from the EXIF of the file at image_path, or 1.2
-        times the longer side.
+        times the longer side. share_camera: use the camera of an earlier image if it is the same; else each image
+        has its own.
         """
         pycolmap = optional.load("pycolmap")
         with pycolmap.DatabaseTransaction(self._db):
             image = self._db.read_image_with_name(name)
             if image is None:
-                image = self._add_image(name, _pycolmap_camera(features.image_size, image_path, camera))
+                guess = _pycolmap_camera(features.image_size, image_path, camera)
+                image = self._add_image(name, guess, share_camera)
             image_id = image.image_id
             arrays = features.numpy()
             self._db.write_keypoints(image_id, arrays["keypoints"])
@@ -101,12 +108,16 @@ class ColmapDatabase:
         """Delete everything: images, cameras, features and matches."""
         self._db.clear_all_tables()
 
-    def _add_image(self, name: str, camera: Any) -> Any:
+    def _add_image(self, name: str, camera: Any, share: bool) -> Any:
         pycolmap = optional.load("pycolmap")
-        camera.camera_id = self._db.write_camera(camera)
-        rig = pycolmap.Rig()
-        rig.add_ref_sensor(camera.sensor_id)
-        rig_id = self._db.write_rig(rig)
+        known = next((c for c in self._db.read_all_cameras() if share and _same_camera(c, camera)), None)
+        if known is None:
+            camera.camera_id = self._db.write_camera(camera)
+            rig = pycolmap.Rig()
+            rig.add_ref_sensor(camera.sensor_id)
+            rig_id = self._db.write_rig(rig)
+        else:
+            camera, rig_id = known, self._db.read_rig_with_sensor(known.sensor_id).rig_id
         image = pycolmap.Image(name=name, camera_id=camera.camera_id)
         image.image_id = self._db.write_image(image)
         frame = pycolmap.Frame()
@@ -154,6 +165,12 @@ class ColmapMatches:
     def write(self, name_a: str, name_b: str, matches: Matches) -> None:
         a, b = (self.database._image_id(name) for name in (name_a, name_b))
         self.database._db.write_matches(a, b, matches.indices.cpu().numpy().astype(np.uint32))
+
+
+def _same_camera(a: Any, b: Any) -> bool:
+    return all(getattr(a, key) == getattr(b, key) for key in ("model", "width", "height")) and (
+        a.params.tolist() == b.params.tolist()
+    )
 
 
 def _pycolmap_camera(image_size: tuple[int, int], image_path: str | Path | None, camera: Camera | None) -> Any:

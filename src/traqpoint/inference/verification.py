@@ -1,0 +1,129 @@
+"""The COLMAP database that a reconstruction starts from: features, matches, and their geometric verification."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from traqpoint import optional
+from traqpoint.errors import DataError
+from traqpoint.geometry.camera import Camera
+from traqpoint.inference.config import MappingConfig
+from traqpoint.inference.pairs import Pair, without_repeats
+from traqpoint.inference.pipeline import FeatureStore, MatchStore
+from traqpoint.io.colmap_db import ColmapDatabase, ColmapMatches
+
+
+def build_database(
+    images: Mapping[str, Path],
+    features: FeatureStore,
+    matches: MatchStore,
+    pairs: Sequence[Pair],
+    path: Path,
+    config: MappingConfig,
+    cameras: Mapping[str, Camera] | None = None,
+) -> Path:
+    """The COLMAP database at `path` with all features, matches and their geometric verification.
+
+    A finished one with the same content is left alone. Raises DataError if `cameras` lacks an image.
+    """
+    missing = [name for name in images if cameras is not None and name not in cameras]
+    if missing:
+        raise DataError(f"no camera for {missing[0]!r} ({len(missing)} of {len(images)} images are without)")
+    pairs = without_repeats(pairs)
+    stamp, content = stamp_path(path), _content(images, features, matches, pairs, config, cameras)
+    if path.is_file() and read_stamp(stamp).get("content") == content:
+        return path
+    stamp.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    with ColmapDatabase(partial) as database:
+        written = set()
+        for name, file in images.items():
+            if name in features:
+                camera = None if cameras is None else cameras[name]
+                database.write(name, features.read(name), file, camera, config.cameras == "shared")
+                written.add(name)
+        store = ColmapMatches(database)
+        for a, b in pairs:
+            key = (features.key(a), features.key(b))
+            if a in written and b in written and key in matches:
+                store.write(a, b, matches.read(*key))
+        num_matched = len(store)
+    with seeded(config) as pycolmap:
+        verifier, two_view = pycolmap.GeometricVerifierOptions(), pycolmap.TwoViewGeometryOptions()
+        verifier.num_threads, two_view.ransac.random_seed = config.num_threads, config.seed
+        pycolmap.geometric_verification(partial, verifier, two_view_geometry_options=two_view)
+    partial.replace(path)
+    notes = []
+    if len(written) < len(images):
+        notes.append(f"{len(images) - len(written)} of {len(images)} images have no features")
+    if num_matched < len(pairs):
+        notes.append(f"{len(pairs) - num_matched} of {len(pairs)} pairs have no matches")
+    write_stamp(stamp, {"content": content, "notes": notes})
+    return path
+
+
+def stamp_path(database: Path) -> Path:
+    """Where `build_database` leaves the hash of a finished database's content, and its notes."""
+    return database.with_name(f"{database.name}.json")
+
+
+def read_stamp(path: Path) -> dict[str, Any]:
+    """What `write_stamp` left; empty if there is none, or half of one."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def write_stamp(path: Path, content: dict[str, Any]) -> None:
+    """Mark a result as finished, atomically."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    partial.replace(path)
+
+
+@contextmanager
+def seeded(config: MappingConfig) -> Iterator[Any]:
+    """pycolmap with its random numbers seeded and its log silent; what fails is told by its result."""
+    pycolmap = optional.load("pycolmap")
+    level = pycolmap.logging.minloglevel
+    pycolmap.logging.minloglevel = pycolmap.logging.FATAL.value
+    pycolmap.set_random_seed(config.seed)
+    try:
+        yield pycolmap
+    finally:
+        pycolmap.logging.minloglevel = level
+
+
+def _content(
+    images: Mapping[str, Path],
+    features: FeatureStore,
+    matches: MatchStore,
+    pairs: Sequence[Pair],
+    config: MappingConfig,
+    cameras: Mapping[str, Camera] | None,
+) -> str:
+    """A hash of all that goes into the database."""
+    digest = hashlib.sha256(f"{config.cameras} {config.seed}".encode())
+    for name in images:
+        digest.update(f"\n{name} {None if cameras is None else cameras[name]}".encode())
+        if name in features:
+            found = features.read(name)
+            digest.update(f" {found.image_size}".encode() + np.ascontiguousarray(found.keypoints).tobytes())
+    for a, b in pairs:
+        key = (features.key(a), features.key(b))
+        digest.update(f"\n{a} {b}".encode())
+        if key in matches:
+            digest.update(np.ascontiguousarray(matches.read(*key).indices).tobytes())
+    return digest.hexdigest()
