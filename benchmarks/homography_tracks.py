@@ -21,7 +21,7 @@ from rich.progress import track
 
 from traqpoint.data.base import load_photos
 from traqpoint.data.homography import HomographyConfig, HomographySequences
-from traqpoint.evaluation import peers
+from traqpoint.evaluation.peers import build_peer
 from traqpoint.evaluation.tracks import NO_SCORES, Method, evaluate
 from traqpoint.inference.extractor import Extractor
 from traqpoint.models.weights import read as read_weights
@@ -60,12 +60,11 @@ def methods(options: Options) -> dict[str, tuple[str, Callable[[], Method]]]:
         out[Path(weights).stem] = digest, partial(Extractor, weights, max_keypoints=n)
     if options.classical:
         opencv = version("opencv-python-headless")
-        out |= {name: (opencv, partial(make, n)) for name, make in peers.CLASSICAL.items()}
+        out |= {name: (opencv, partial(build_peer, name, n)) for name in ("SIFT", "ORB")}
     if options.peers is not None:
         kornia = version("kornia")
-        out["XFeat"] = kornia, partial(peers.xfeat, n, options.peers)
-        out["ALIKED-T16"] = kornia, partial(peers.aliked, n, options.peers, "aliked-t16")
-        out["ALIKED-N16"] = kornia, partial(peers.aliked, n, options.peers, "aliked-n16")
+        for name in ("XFeat", "ALIKED-T16", "ALIKED-N16"):
+            out[name] = kornia, partial(build_peer, name, n, weights=options.peers)
     return out
 
 

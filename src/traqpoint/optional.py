@@ -9,11 +9,11 @@ from traqpoint.errors import MissingDependencyError
 
 _EXTRA = {
     "pycolmap": "sfm",
-    "poselib": "sfm",
+    "poselib": "eval",
     "matplotlib": "viz",
     "skimage": "demo",
     "tensorboard": "train",
-    "kornia": "dev",
+    "kornia": "eval",
     "onnxscript": "export",
     "huggingface_hub": "hub",
 }

@@ -20,7 +20,7 @@ from traqpoint.apps.demo_pictures import draw_pair, write_stack, write_trails
 from traqpoint.apps.demo_scenes import FLIGHT, FLIGHT_SEED, PHOTOGRAPHS, camera_flight, motorcycle, require_pictures
 from traqpoint.data.worlds import WorldsConfig
 from traqpoint.errors import DataError
-from traqpoint.evaluation import peers
+from traqpoint.evaluation.peers import build_peer
 from traqpoint.evaluation.tracks import NO_SCORES, Method, TrackScores, track_scores
 from traqpoint.evaluation.video import LONG_TRACK, video_track_scores
 from traqpoint.geometry.warp import DepthGeometry
@@ -31,6 +31,8 @@ from traqpoint.tracking.online import OnlineTracker
 from traqpoint.types import Features, Sequence, Tracks
 
 OURS = "TraqPoint"
+CLASSICAL = ("SIFT", "ORB")
+"""What everyone has at hand."""
 THRESHOLD_PX = 3.0
 """A match or an observation is correct if it is this near to the truth."""
 WINDOW = 10
@@ -72,7 +74,7 @@ def run_demo(
     require_pictures()
     out = _folder(out)
     limit = extractor.config.max_keypoints
-    methods: dict[str, Method] = {OURS: extractor, **{name: make(limit) for name, make in peers.CLASSICAL.items()}}
+    methods: dict[str, Method] = {OURS: extractor, **{name: build_peer(name, limit) for name in CLASSICAL}}
     tick = _Ticker(progress, total=len(methods) * (2 + flight.num_frames) + flight.num_frames)
 
     pair = motorcycle()

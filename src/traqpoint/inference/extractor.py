@@ -57,7 +57,7 @@ class Extractor:
 
     def batch(self, images: Sequence[Image]) -> list[Features]:
         """Features of images of any sizes, in order; images that are padded to the same size share a forward pass."""
-        tensors = [_load(image) for image in images]
+        tensors = [load_image(image) for image in images]
         sizes = [(t.shape[-1], t.shape[-2]) for t in tensors]
         if self.config.long_side is not None:
             tensors = [resize_long_side(t, self.config.long_side) for t in tensors]
@@ -70,7 +70,7 @@ class Extractor:
             stack = torch.stack([padded[i] for i in members])
             used = [(tensors[i].shape[-1], tensors[i].shape[-2]) for i in members]
             for i, features in zip(members, self._forward(stack, used), strict=True):
-                out[i] = _rescaled(features, sizes[i])
+                out[i] = rescaled(features, sizes[i])
         return [out[i] for i in range(len(images))]
 
     @torch.inference_mode()
@@ -96,13 +96,15 @@ class Extractor:
         return out
 
 
-def _load(image: Image) -> Tensor:
+def load_image(image: Image) -> Tensor:
+    """float32 (3, H, W) in [0, 1]. Raises ImageError naming the file or what is wrong with the array."""
     if isinstance(image, (str, Path)):
         return to_tensor(read_image(image), str(image))
     return to_tensor(image)
 
 
-def _rescaled(features: Features, image_size: tuple[int, int]) -> Features:
+def rescaled(features: Features, image_size: tuple[int, int]) -> Features:
+    """The features in the pixels of the image that was resized to theirs; each axis has its own exact scale."""
     if features.image_size == image_size:
         return features
     scale = features.keypoints.new_tensor(image_size) / features.keypoints.new_tensor(features.image_size)

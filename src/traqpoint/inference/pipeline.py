@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Report:
 
 
 def extract_folder(
-    images: str | Path | Iterable[str | Path],
+    images: str | Path | Iterable[str | Path] | Mapping[str, Path],
     out: str | Path,
     extractor: Callable[[np.ndarray], Features],
     format: str | None = None,
@@ -57,8 +57,8 @@ def extract_folder(
 
     extractor: an Extractor, or anything with a `config` dataclass that maps uint8 (H, W, 3) RGB to Features.
     format: "npz", "hloc", "colmap", or None to go by the suffix of `out`. Names are paths relative to the one folder
-    given, or to the common parent. Bad images are collected in the report and the rest goes on. Raises ConfigError
-    if `out` holds results of another configuration.
+    given, or to the common parent; a mapping name -> path brings its own. Bad images are collected in the report and
+    the rest goes on. Raises ConfigError if `out` holds results of another configuration.
     """
     format, out = resolve_output(Path(out), format)
     named = name_images(images)
@@ -165,8 +165,17 @@ def resolve_output(out: Path, format: str | None) -> tuple[str, Path]:
     return format, out
 
 
-def name_images(images: str | Path | Iterable[str | Path]) -> list[tuple[str, Path]]:
-    """(name, path) of image files and folders; a name is the path from the folder given, or the common parent."""
+def name_images(images: str | Path | Iterable[str | Path] | Mapping[str, Path]) -> list[tuple[str, Path]]:
+    """(name, path) of image files and folders; a name is the path from the folder given, or the common parent.
+
+    A mapping name -> path is taken as it is. Raises DataError if there are no images, or a name would be written
+    outside of the output.
+    """
+    if isinstance(images, Mapping):
+        climbing = [name for name in images if Path(name).is_absolute() or ".." in Path(name).parts or not name]
+        if climbing or not images:
+            raise DataError(f"{climbing[0]!r} is no name for an image" if climbing else "no images given")
+        return list(images.items())
     sources = [Path(images)] if isinstance(images, (str, Path)) else [Path(p) for p in images]
     # Without "..": a name that climbs would be written outside of the output.
     paths = {os.path.abspath(path): path.absolute() for path in expand_images(sources)}

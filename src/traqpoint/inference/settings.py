@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable
@@ -29,14 +30,14 @@ def settings_path(out: Path) -> Path:
 def describe_extractor(extractor: Any) -> dict[str, Any]:
     """The extractor's configuration, with the hash of its weights: a file of the same name may change.
 
-    Of a model that came from no file, the hash is that of the tensors as they are folded for inference.
+    Of a model that came from no file of ours, the hash is that of the tensors as they are used for inference.
     """
     config = plain(dataclasses.asdict(extractor.config))
-    try:
-        config["weights_sha256"] = weights.read(config.get("weights", ""))[1]["sha256"]
-    except WeightsError:
-        if hasattr(extractor, "model"):
-            config["weights_sha256"] = weights.content_hash(extractor.model.state_dict())
+    with contextlib.suppress(WeightsError):
+        if "weights" in config:
+            return {**config, "weights_sha256": weights.read(config["weights"])[1]["sha256"]}
+    if hasattr(extractor, "model"):
+        config["weights_sha256"] = weights.content_hash(extractor.model.state_dict())
     return config
 
 

@@ -1,0 +1,186 @@
+"""Numbers that cannot lose their protocol: saved, loaded, compared, printed."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from traqpoint.errors import ConfigError, FormatError
+from traqpoint.inference.settings import plain
+
+METHOD_FIELDS = frozenset({"extractor"})
+"""Protocol fields that say which method it was: they may differ in a comparison."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a benchmark says of one method."""
+
+    benchmark: str
+    """pose, homography, tracks, vo, sfm, localization."""
+    method: str
+    """Label."""
+    stats: dict[str, float]
+    """Flat; the unit is in the key: auc_5, inliers, ate_m. NaN: undefined."""
+    arrays: dict[str, np.ndarray]
+    """Per pair, image or track, for plots and later metrics."""
+    protocol: dict[str, Any]
+    """dataset (name, number of items), estimator, thresholds, resize, top-k, matcher, seeds, versions."""
+    notes: tuple[str, ...] = ()
+    """Failures and omissions, in words with counts."""
+
+    def save(self, path: Path) -> None:
+        """Write `path` (.json) and the arrays beside it (.npz). The .json is complete or absent."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # or old numbers would stand beside new arrays if we were killed in between
+        content = {
+            "benchmark": self.benchmark,
+            "method": self.method,
+            "stats": {key: _to_json(float(value)) for key, value in self.stats.items()},
+            "protocol": plain(self.protocol),
+            "notes": list(self.notes),
+        }
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        with partial.open("wb") as file:
+            np.savez(file, **self.arrays)  # type: ignore[arg-type]
+        partial.replace(path.with_suffix(".npz"))
+        partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Result:
+        """Read what `save` wrote. Raises FormatError naming the file and what is wrong with it."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            stats = {key: _from_json(value) for key, value in content["stats"].items()}
+            fields = content["benchmark"], content["method"], content["protocol"], tuple(content["notes"])
+        except FileNotFoundError:
+            raise FormatError(f"{path}: no such file") from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise FormatError(f"{path}: not a result of traqpoint eval ({type(error).__name__}: {error})") from None
+        arrays_path = path.with_suffix(".npz")
+        try:
+            with np.load(arrays_path, allow_pickle=False) as archive:
+                arrays = {key: archive[key] for key in archive.files}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise FormatError(f"{arrays_path}: the arrays of this result cannot be read ({error})") from None
+        benchmark, method, protocol, notes = fields
+        return cls(benchmark, method, stats, arrays, protocol, notes)
+
+
+def _to_json(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
+
+
+def _from_json(value: float | str) -> float:
+    return float(value)
+
+
+def compare(results: Sequence[Result], mix: bool = False, columns: Sequence[str] | None = None) -> str:
+    """A Markdown table of results of one benchmark.
+
+    Raises ConfigError naming the fields of the protocol that differ, with their values, unless `mix` is set.
+    """
+    if not results:
+        raise ConfigError("there are no results to compare")
+    kinds = sorted({result.benchmark for result in results})
+    if len(kinds) > 1:
+        raise ConfigError(f"results of different benchmarks cannot be compared: {', '.join(kinds)}")
+    different = protocol_differences(results)
+    if different and not mix:
+        raise ConfigError(f"the protocols differ, so the numbers cannot be compared: {'; '.join(different)}")
+    return markdown_table(results, columns)
+
+
+def protocol_differences(results: Sequence[Result]) -> list[str]:
+    """One entry per protocol field that differs between methods: ``max_keypoints: 1000 (SIFT), 2048 (ORB)``."""
+    flat = [_flatten({k: v for k, v in r.protocol.items() if k not in METHOD_FIELDS}) for r in results]
+    out = []
+    for key in dict.fromkeys(key for fields in flat for key in fields):
+        methods: dict[str, list[str]] = {}
+        for fields, result in zip(flat, results, strict=True):
+            methods.setdefault(str(fields.get(key, "not stated")), []).append(result.method)
+        if len(methods) > 1:
+            out.append(f"{key}: " + ", ".join(f"{value} ({', '.join(names)})" for value, names in methods.items()))
+    return out
+
+
+def _flatten(value: Any, name: str = "") -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {name: plain(value)}
+    out: dict[str, Any] = {}
+    for key, item in value.items():
+        out |= _flatten(item, f"{name}.{key}" if name else str(key))
+    return out
+
+
+_DIRECTIONS: tuple[tuple[str, int], ...] = (
+    (r"fail|error|_(px|deg|m|cm|ms|percent)$|^(ate|rpe|drift)", -1),
+    (r"auc|recall|precision|repeatab|complete|accuracy|inlier|correct|length|score|registered|survival|share", 1),
+    (r"mma|_map|^points|observations|long_tracks|within", 1),
+)
+"""Pattern of a metric's name -> 1 if more is better, -1 if less is; the first that fits counts, others are neutral."""
+
+
+def direction(metric: str) -> int:
+    """1 if more is better, -1 if less is, 0 if neither (keypoints, pairs)."""
+    return next((sense for pattern, sense in _DIRECTIONS if re.search(pattern, metric)), 0)
+
+
+def markdown_table(results: Sequence[Result], columns: Sequence[str] | None = None) -> str:
+    """Title with data set and estimator, a row per method, the best value per column bold, protocol and notes below."""
+    columns = columns or list(dict.fromkeys(key for result in results for key in result.stats))
+    best = {key: _best(key, results) for key in columns}
+    lines = [f"**{_title(results)}**", "", f"| method | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
+    for result in results:
+        cells = (_cell(result.stats.get(key, math.nan), best[key]) for key in columns)
+        lines.append(f"| {result.method} | {' | '.join(cells)} |")
+    different = protocol_differences(results)
+    if different:
+        lines += ["", "Protocols differ: " + "; ".join(different) + "."]
+    shared = {k: v for k, v in results[0].protocol.items() if k not in METHOD_FIELDS}
+    lines += ["", "Protocol: " + "; ".join(f"{key} {_words(value)}" for key, value in shared.items()) + "."]
+    notes = [f"- {result.method}: {note}" for result in results for note in result.notes]
+    return "\n".join([*lines, "", *notes] if notes else lines)
+
+
+def _title(results: Sequence[Result]) -> str:
+    parts = [results[0].benchmark]
+    for key in ("dataset", "estimator"):
+        values = list(dict.fromkeys(_words(r.protocol[key]) for r in results if key in r.protocol))
+        if values:
+            parts.append(" / ".join(values))
+    return " · ".join(parts)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_words(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return " ".join(_words(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _best(key: str, results: Sequence[Result]) -> float | None:
+    sense = direction(key)
+    values = [result.stats.get(key, math.nan) for result in results]
+    finite = [value for value in values if math.isfinite(value)]
+    if not sense or not finite or len(results) == 1:
+        return None
+    return max(finite) if sense > 0 else min(finite)
+
+
+def _cell(value: float, best: float | None) -> str:
+    if math.isnan(value):
+        return "-"
+    text = f"{value:.0f}" if abs(value) >= 1000 or value == round(value) else f"{value:.4g}"
+    return f"**{text}**" if best is not None and value == best else text

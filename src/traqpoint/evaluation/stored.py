@@ -1,0 +1,60 @@
+"""Features that were computed elsewhere, as a method: looked up by the image's name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from traqpoint.errors import ConfigError, DataError
+from traqpoint.inference.extractor import Image
+from traqpoint.inference.settings import FORMAT_OF_SUFFIX
+from traqpoint.io.hloc import HlocFeatures
+from traqpoint.io.npz import NpzFeatures
+from traqpoint.types import Features
+
+
+@dataclass(frozen=True)
+class StoredConfig:
+    """What identifies features that were computed elsewhere."""
+
+    name: str
+    """features:PATH."""
+    max_keypoints: int
+    """Keep this many, best first."""
+    content: str
+    """Hash of the files' names, sizes and times."""
+    long_side: str = "as computed elsewhere"
+    """How images were resized is not known."""
+
+
+class StoredFeatures:
+    """A folder of npz files or an hloc HDF5 file as a source of features; has `config` as a Method has."""
+
+    def __init__(self, path: str | Path, max_keypoints: int) -> None:
+        """Raises FormatError if the file is missing or not HDF5, DataError if the folder holds no npz files."""
+        path = Path(path)
+        is_hloc = FORMAT_OF_SUFFIX.get(path.suffix.lower()) == "hloc"
+        self._store: NpzFeatures | HlocFeatures = HlocFeatures(path, "r") if is_hloc else NpzFeatures(path)
+        if not is_hloc and not self._store.names():
+            raise DataError(f"{path}: no npz files with features in this folder")
+        files = [path] if is_hloc else sorted(path.rglob("*.npz"))
+        self.config = StoredConfig(f"features:{path}", max_keypoints, _fingerprint(files))
+
+    def __call__(self, image: Image) -> Features:
+        raise ConfigError(f"{self.config.name}: these features are known by image names, not by pixels")
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._store
+
+    def read(self, name: str) -> Features:
+        """The best max_keypoints features of image `name`. Raises FormatError if there are none or they are damaged."""
+        found = self._store.read(name)
+        best = found.scores.argsort(descending=True, stable=True)[: self.config.max_keypoints]
+        return Features(found.keypoints[best], found.scores[best], found.descriptors[best], found.image_size)
+
+
+def _fingerprint(files: Iterable[Path]) -> str:
+    about = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(repr(about).encode()).hexdigest()
