@@ -11,6 +11,7 @@ from typing import Protocol
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from traqpoint import types
 from traqpoint.data.augment import photometric
@@ -19,7 +20,7 @@ from traqpoint.geometry.depth import sample_depth
 from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.transforms import invert_rigid, scaling, translation
 from traqpoint.geometry.warp import DepthGeometry
-from traqpoint.types import Device, Frame
+from traqpoint.types import Device, Frame, Geometry
 
 ATTEMPTS = 100
 """Sequences tried before a source gives up: sets of which one reference in twenty works still yield."""
@@ -92,7 +93,7 @@ def fit_frame(frame: Frame, image_size: tuple[int, int]) -> Frame:
     if depth is not None:
         xy = (pixel_grid(H, W) + torch.tensor([left, top])) / torch.tensor([sx, sy])
         depth = sample_depth(depth[None], xy[None]).reshape(H, W)
-    return Frame(image[0, :, top : top + H, left : left + W], K, frame.cam_from_world, depth)
+    return replace(frame, image=image[0, :, top : top + H, left : left + W], K=K, depth=depth)
 
 
 class FrameLoader:
@@ -160,8 +161,17 @@ class FrameSequences(ABC):
     def describe(self) -> str:
         """What was looked for and where, for the error if it is not found."""
 
+    @property
+    def unreadable(self) -> dict[tuple[str, int], str]:
+        """See base.unreadable."""
+        return self.loader.unreadable
+
+    def geometry(self, batch: list[list[Frame]]) -> Geometry:
+        """The ground truth of these sequences."""
+        return stack_geometry(batch)
+
     def sample(self, batch_size: int, generator: torch.Generator) -> types.Sequence:
-        """`batch_size` sequences on `device`; the geometry is a DepthGeometry.
+        """`batch_size` sequences on `device`.
 
         Raises DataError if ATTEMPTS draws in a row yield no sequence.
         """
@@ -170,7 +180,7 @@ class FrameSequences(ABC):
         images = torch.stack([torch.stack([frame.image for frame in frames]) for frames in chosen])
         images = images.to(self.device).float() / 255
         flat = photometric(images.flatten(0, 1), generator, self.config.photometric)
-        geometry = stack_geometry(chosen).to(self.device)
+        geometry = self.geometry(chosen).to(self.device)
         return types.Sequence(flat.reshape(images.shape), geometry)
 
     def _draw(self, generator: torch.Generator) -> list[Frame]:
@@ -183,13 +193,18 @@ class FrameSequences(ABC):
 
 
 def stack_geometry(batch: Sequence[Sequence[Frame]]) -> DepthGeometry:
-    """B sequences of T frames of one size -> their DepthGeometry, each in the coordinates of its first camera.
-
-    float32 then holds poses whose world lies far from its origin, too. Raises GeometryError if a frame has no depth.
-    """
+    """B sequences of T frames of one size -> their DepthGeometry. Raises GeometryError if a frame has no depth."""
     if any(frame.depth is None for frames in batch for frame in frames):
         raise GeometryError("a frame has no depth map: its points cannot be carried into other frames")
     depth = torch.stack([torch.stack([frame.depth for frame in frames]) for frames in batch])  # type: ignore[misc]
+    return DepthGeometry(depth, *stack_cameras(batch))
+
+
+def stack_cameras(batch: Sequence[Sequence[Frame]]) -> tuple[Tensor, Tensor]:
+    """B sequences of T frames -> K (B, T, 3, 3) and poses (B, T, 4, 4), each in the coordinates of its first camera.
+
+    float32 then holds poses whose world lies far from its origin, too.
+    """
     K = torch.stack([torch.stack([frame.K for frame in frames]) for frames in batch])
     poses = torch.stack([torch.stack([frame.cam_from_world for frame in frames]) for frames in batch])
-    return DepthGeometry(depth, K.float(), (poses @ invert_rigid(poses[:, :1])).float())
+    return K.float(), (poses @ invert_rigid(poses[:, :1])).float()

@@ -92,13 +92,17 @@ class PosedSequences(FrameSequences):
             loaded += [frame for _, frame in found]
         return loaded
 
+    def candidates(self, frames: PosedSet, source: int) -> list[int]:
+        """Frames that may overlap frame `source`: those within max_gap."""
+        gap = self.config.max_gap or len(frames)
+        return [i for i in range(max(0, source - gap), min(len(frames), source + gap + 1)) if i != source]
+
     def _neighbours(
         self, frames: PosedSet, chosen: list[int], generator: torch.Generator
     ) -> Iterator[tuple[int, Frame]]:
         """Frames, in random order, that overlap the last chosen one as asked, read one by one as they are taken."""
         source = chosen[-1]
-        gap = self.config.max_gap or len(frames)
-        candidates = [i for i in range(max(0, source - gap), min(len(frames), source + gap + 1)) if i not in chosen]
+        candidates = [i for i in self.candidates(frames, source) if i not in chosen]
         order = torch.randperm(len(candidates), generator=generator)[:CANDIDATES].tolist()
         low, high = self.config.overlap
         for target in (candidates[i] for i in order):

@@ -16,6 +16,23 @@ from traqpoint.types import Device, PointState, WarpedPoints, map_tensors
 
 RELATIVE_DEPTH_TOLERANCE = 0.05
 """A point is the surface that the target sees if their depths agree to this share (released code: 0.2)."""
+MIN_DEPTH = 1e-6
+"""Nearer than this, in the scene's unit, a point is behind the camera."""
+
+
+def carry_depth(
+    xy: Tensor, z: Tensor, source_K: Tensor, target_K: Tensor, target_from_source: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Pixels xy (B, N, 2) of z-depth z (B, N) -> their pixels in the target (B, N, 2) and their z-depth there (B, N).
+
+    K: (B, 3, 3). target_from_source: (B, 4, 4). The pixels are NaN where the point is behind the target or z unknown.
+    """
+    rays = homogeneous(xy) @ torch.linalg.inv(source_K).transpose(-1, -2)
+    x_target = homogeneous(rays * z.unsqueeze(-1)) @ target_from_source.transpose(-1, -2)
+    z_target = x_target[..., 2:3]
+    projected = x_target[..., :3] @ target_K.transpose(-1, -2)
+    out = torch.where(z_target > MIN_DEPTH, projected[..., :2] / z_target, torch.full_like(xy, torch.nan))
+    return out, z_target.squeeze(-1)
 
 
 def warp_depth(
@@ -35,20 +52,13 @@ def warp_depth(
     """
     height, width = target_depth.shape[-2:]
     z = sample_depth(source_depth, xy)
-    rays = homogeneous(xy) @ torch.linalg.inv(source_K).transpose(-1, -2)
-    x_target = homogeneous(rays * z.unsqueeze(-1)) @ target_from_source.transpose(-1, -2)
-    z_target = x_target[..., 2]
-    projected = x_target[..., :3] @ target_K.transpose(-1, -2)
-    in_front = z_target > 1e-6
-    nan = torch.full_like(xy, torch.nan)
-    out = torch.where(in_front.unsqueeze(-1), projected[..., :2] / z_target.unsqueeze(-1), nan)
-
+    out, z_target = carry_depth(xy, z, source_K, target_K, target_from_source)
     seen = sample_depth(target_depth, out)
     state = torch.full(z.shape, int(PointState.VISIBLE), device=xy.device)
     state = torch.where((seen - z_target).abs() > tolerance * z_target, int(PointState.OCCLUDED), state)
     state = torch.where(torch.isnan(seen), int(PointState.UNKNOWN), state)
     state = torch.where(~inside(out, width, height), int(PointState.OUTSIDE), state)
-    state = torch.where(~in_front, int(PointState.BEHIND), state)
+    state = torch.where(~(z_target > MIN_DEPTH), int(PointState.BEHIND), state)
     state = torch.where(torch.isnan(z), int(PointState.UNKNOWN), state)
     return WarpedPoints(out, state)
 

@@ -1,0 +1,41 @@
+"""Several sources as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from traqpoint import types
+from traqpoint.data.base import Source, unreadable
+from traqpoint.errors import ConfigError
+
+
+class Mixture:
+    """Each batch comes from one of the sources, drawn in proportion to its weight. sources: (source, weight > 0).
+
+    One uniform number is drawn per batch and compared with the running sum of the weights, in the order given; a single
+    source draws none.
+    """
+
+    def __init__(self, sources: Sequence[tuple[Source, float]]) -> None:
+        if not sources or not all(weight > 0 for _, weight in sources):
+            raise ConfigError("a mixture needs at least one source, and positive weights")
+        self.sources = tuple(sources)
+
+    @property
+    def unreadable(self) -> dict[tuple[str, int], str]:
+        """See base.unreadable."""
+        return {key: why for source, _ in self.sources for key, why in unreadable(source).items()}
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> types.Sequence:
+        return self._choose(generator).sample(batch_size, generator)
+
+    def _choose(self, generator: torch.Generator) -> Source:
+        if len(self.sources) > 1:
+            position = float(torch.rand((), generator=generator)) * sum(weight for _, weight in self.sources)
+            for source, weight in self.sources[:-1]:
+                if position < weight:
+                    return source
+                position -= weight
+        return self.sources[-1][0]
