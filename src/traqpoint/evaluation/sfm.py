@@ -1,0 +1,140 @@
+"""Structure from motion as a benchmark: what COLMAP makes of a method's features, and how far that is from the truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from traqpoint import optional
+from traqpoint.errors import DataError
+from traqpoint.evaluation.predict import Predictions
+from traqpoint.evaluation.result import Result
+from traqpoint.evaluation.trajectory import absolute_errors, align
+from traqpoint.geometry.camera import Camera
+from traqpoint.geometry.epipolar import angle_between
+from traqpoint.inference.config import MappingConfig
+from traqpoint.inference.mapping import map_database
+from traqpoint.inference.pairs import Pair
+from traqpoint.inference.pipeline import Progress
+from traqpoint.inference.verification import build_database
+from traqpoint.io.colmap_model import ColmapModel, read_model
+from traqpoint.io.strecha import read_strecha
+from traqpoint.io.trajectory import Trajectory
+
+_ON_A_LINE = 1e-3
+"""Camera centres whose second extent is a smaller share of the first leave the rotation about their line open."""
+
+
+@dataclass(frozen=True)
+class PoseErrors:
+    """Errors per image that both models have, after the similarity that fits the camera centres best (Umeyama).
+
+    names: N. centre: (N,) in the truth's unit. rotation: (N,) degrees; NaN if the centres do not determine it.
+    """
+
+    names: tuple[str, ...]
+    centre: Tensor
+    rotation: Tensor
+
+
+def read_truth(folder: str | Path) -> ColmapModel:
+    """Known poses: a COLMAP model, or a scene of the Strecha benchmark. Raises FormatError naming what is wrong."""
+    folder = Path(folder)
+    is_strecha = (folder / "cameras.txt").is_file() and not (folder / "images.txt").is_file()
+    return read_strecha(folder) if is_strecha and not (folder / "cameras.bin").is_file() else read_model(folder)
+
+
+def pose_errors(model: ColmapModel, truth: ColmapModel) -> PoseErrors | None:
+    """How far the images of `model` are from their true places; None if fewer than 3 are in both: nothing to align."""
+    names = tuple(name for name in model.images if name in truth.images)
+    if len(names) < 3:
+        return None
+    estimate, reference = (_trajectory(m, names) for m in (model, truth))
+    aligned = align(estimate, reference, "sim3")
+    rotation = angle_between(aligned.cam_from_world[:, :3, :3], reference.cam_from_world[:, :3, :3])
+    extent = torch.linalg.svdvals(reference.centres - reference.centres.mean(0))
+    if extent[1] <= _ON_A_LINE * extent[0]:
+        rotation = torch.full_like(rotation, torch.nan)
+    return PoseErrors(names, absolute_errors(aligned, reference), rotation)
+
+
+def _trajectory(model: ColmapModel, names: Sequence[str]) -> Trajectory:
+    poses = torch.stack([model.images[name].cam_from_world for name in names])
+    return Trajectory(torch.arange(len(names), dtype=torch.float64), poses)
+
+
+def evaluate_sfm(
+    predictions: Predictions,
+    images: Mapping[str, Path],
+    pairs: Sequence[Pair],
+    out: Path,
+    dataset: str,
+    database: Path,
+    config: MappingConfig | None = None,
+    truth: ColmapModel | None = None,
+    known_cameras: bool = False,
+    progress: Progress | None = None,
+) -> Result:
+    """Map the predictions below `out`, and compare with the truth if there is one.
+
+    database: where the verified matches go; mappers may share it. known_cameras: give the truth's calibration to COLMAP
+    and keep it, instead of having it estimated. Images that are not registered lower `registered_share`, and are in no
+    error: read both together. Raises DataError if known_cameras lacks the truth, or the truth lacks an image.
+    """
+    config = config or MappingConfig()
+    cameras = None
+    if known_cameras:
+        if truth is None:
+            raise DataError("known cameras need a truth to take them from")
+        cameras = true_cameras(images, truth)
+    build_database(images, predictions.features, predictions.matches, pairs, database, config, cameras)
+    found = map_database(database, images, out, config, known_cameras, progress=progress)
+    stats = {**found.stats, "registered_share": found.stats["registered"] / len(images)}
+    arrays: dict[str, np.ndarray] = {}
+    notes = [*predictions.failed, *found.notes]
+    model = found.model()
+    if truth is not None:
+        errors = None if model is None else pose_errors(model, truth)
+        if errors is None:
+            notes.append("fewer than 3 images with a true pose are registered: no errors against the truth")
+        elif bool(errors.rotation.isnan().any()):
+            notes.append("the camera centres lie on a line: rotation errors are not determined")
+        stats |= _error_stats(errors)
+        if errors is not None:
+            arrays = {"name": np.array(errors.names), "centre_error": errors.centre.numpy()}
+            arrays["rotation_error_deg"] = errors.rotation.numpy()
+    protocol = {**predictions.protocol, "dataset": dataset, "pairs": len(pairs), **_mapping_protocol(config)}
+    protocol["cameras"] = "known" if known_cameras else config.cameras
+    if truth is not None:
+        protocol["alignment"] = "similarity of the camera centres, least squares"
+    return Result("sfm", predictions.method, stats, arrays, protocol, tuple(notes))
+
+
+def true_cameras(images: Mapping[str, Path], truth: ColmapModel) -> dict[str, Camera]:
+    """The truth's camera of each image. Raises DataError if it lacks one."""
+    missing = [name for name in images if name not in truth.images]
+    if missing:
+        raise DataError(f"the truth has no camera of {missing[0]!r} ({len(missing)} of {len(images)} images)")
+    return {name: truth.images[name].camera for name in images}
+
+
+def _mapping_protocol(config: MappingConfig) -> dict[str, Any]:
+    version = optional.load("pycolmap").__version__
+    return {"estimator": f"pycolmap {version} {config.mapper} mapper, defaults", **asdict(config)}
+
+
+def _error_stats(errors: PoseErrors | None) -> dict[str, float]:
+    """Median, mean and maximum of both errors."""
+    out = {}
+    for key, unit in (("centre", ""), ("rotation", "_deg")):
+        values = torch.tensor([math.nan]) if errors is None else getattr(errors, key)
+        for name, value in (("median", values.median()), ("mean", values.mean()), ("max", values.max())):
+            out[f"{key}_error_{name}{unit}"] = float(value)
+    return out
