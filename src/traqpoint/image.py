@@ -23,6 +23,11 @@ def read_image(path: str | Path) -> np.ndarray:
     16-bit images are scaled by 1/257, float images are taken as [0, 1]. Raises ImageError naming the file if it is
     missing, empty, truncated or not an image.
     """
+    return _decode(read_image_file(path), str(path))
+
+
+def read_image_file(path: str | Path) -> bytes:
+    """The undecoded content. Raises ImageError naming the file if it is missing, empty or truncated."""
     path = Path(path)
     try:
         data = path.read_bytes()
@@ -34,7 +39,7 @@ def read_image(path: str | Path) -> np.ndarray:
         raise ImageError(f"{path}: the file is empty")
     if _truncated(data):
         raise ImageError(f"{path}: the image file is truncated")
-    return _decode(data, str(path))
+    return data
 
 
 def _truncated(data: bytes) -> bool:

@@ -18,6 +18,9 @@ COARSE_PX = 40
 COARSE_TOLERANCE = 0.1
 """Relative depth difference within one surface: from one coarse pixel to the next, slanted ones are steep."""
 
+LEAST_KNOWN = 0.1
+"""Share of the source's pixels whose fate must be known for an overlap to be told at all."""
+
 
 @dataclass(frozen=True)
 class CoarseView:
@@ -39,7 +42,7 @@ def coarse_view(depth: Tensor, K: Tensor, cam_from_world: Tensor) -> CoarseView:
 
 
 def overlap(source: CoarseView, target: CoarseView) -> float:
-    """Share of the source's pixels that the target sees, among those whose fate is known; 0 if none is."""
+    """Share of the source's pixels that the target sees, among those whose fate is known; 0 if hardly any is."""
     h, w = source.depth.shape
     target_from_source = target.cam_from_world @ invert_rigid(source.cam_from_world)
     warped = warp_depth(
@@ -52,4 +55,4 @@ def overlap(source: CoarseView, target: CoarseView) -> float:
         COARSE_TOLERANCE,
     )
     known = int((warped.state != PointState.UNKNOWN).sum())
-    return int(warped.visible.sum()) / known if known else 0.0
+    return int(warped.visible.sum()) / known if known >= LEAST_KNOWN * h * w else 0.0
