@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from traqpoint import optional
-from traqpoint.errors import ConfigError, WeightsError
+from traqpoint.errors import ConfigError, ImageError, WeightsError
 from traqpoint.geometry.pixels import colmap_from_opencv, inside, opencv_from_colmap
 from traqpoint.image import pad_to_multiple, resize_long_side
 from traqpoint.inference.extractor import Image, load_image, rescaled, resolve_device
@@ -96,7 +96,11 @@ def _opencv(detector: Any, describe: Callable[[np.ndarray], np.ndarray]) -> Dete
     """describe: OpenCV's descriptors -> (N, D) float32."""
 
     def detect(image: Tensor) -> Detections:
-        found, descriptors = detector.detectAndCompute(_grey(image), None)
+        try:
+            found, descriptors = detector.detectAndCompute(_grey(image), None)
+        except optional.load("cv2").error as error:
+            size = f"{image.shape[-1]}x{image.shape[-2]}"
+            raise ImageError(f"OpenCV cannot find features in an image of {size} pixels ({error.err})") from None
         if descriptors is None:
             descriptors = np.zeros((0, detector.descriptorSize()), dtype=np.uint8)
         xy = np.array([point.pt for point in found], dtype=np.float32).reshape(-1, 2)
@@ -167,19 +171,21 @@ def build_peer(
 ) -> Peer:
     """One of NAMES, or "kornia:CLASS" for any other local feature of kornia.feature.
 
-    weights: folder with the files of weights; a file that is not there (CLASS.pth for "kornia:CLASS") is downloaded
-    by kornia. Raises ConfigError for an unknown name, WeightsError if weights can neither be read nor downloaded.
+    weights: folder with the files of weights (CLASS.pth for "kornia:CLASS"); what is not there is downloaded by
+    kornia. Raises ConfigError for an unknown name, WeightsError if weights can neither be read nor downloaded.
     """
     if name in _OPENCV:
         create, describe = _OPENCV[name]
         version = optional.load("cv2").__version__
         config = PeerConfig(name, max_keypoints, long_side, f"OpenCV {version}")
         return Peer(config, _opencv(create(max_keypoints), describe))
+    if weights is not None and not weights.is_dir():
+        raise WeightsError(f"{weights}: no such folder of weights")
     other = name.removeprefix("kornia:")
     kind, file, arguments = _KORNIA.get(name, (other, f"{other}.pth", {}))
     config = PeerConfig(name, max_keypoints, long_side, f"kornia {optional.load('kornia').__version__}", device)
     on = resolve_device(device)
-    model = _kornia_model(kind, arguments, max_keypoints, None if weights is None else weights / file).to(on).eval()
+    model = _kornia_model(kind, arguments, max_keypoints, weights, file).to(on).eval()
 
     @torch.inference_mode()
     def detect(image: Tensor) -> Detections:
@@ -188,25 +194,26 @@ def build_peer(
     return Peer(config, detect, model)
 
 
-def _kornia_model(kind: str, arguments: dict[str, Any], limit: int, file: Path | None) -> torch.nn.Module:
+def _kornia_model(kind: str, arguments: dict[str, Any], limit: int, folder: Path | None, file: str) -> torch.nn.Module:
     feature = optional.load("kornia").feature
     cls = getattr(feature, kind, None)
-    if not isinstance(cls, type) or not (hasattr(cls, "from_pretrained") or issubclass(cls, feature.LocalFeature)):
+    composed = isinstance(cls, type) and issubclass(cls, feature.LocalFeature) and cls is not feature.LocalFeature
+    if not composed and not hasattr(cls, "from_pretrained"):
         raise ConfigError(f"{kind}: kornia.feature has no local feature of this name")
-    if issubclass(cls, feature.LocalFeature):
-        arguments = {**arguments, "num_features": limit}
-    elif kind in _LIMIT:
-        arguments = {**arguments, _LIMIT[kind]: limit}
-    if file is not None and file.is_file() and not issubclass(cls, feature.LocalFeature):
+    if composed or kind in _LIMIT:
+        arguments = {**arguments, _LIMIT.get(kind, "num_features"): limit}
+    if folder is not None and (folder / file).is_file() and not composed:
         model = cls(**arguments)
-        _load_state(model.net if kind == "XFeat" else model, file)
+        _load_state(model.net if kind == "XFeat" else model, folder / file)
         return model
     try:
         return getattr(cls, "from_pretrained", cls)(**arguments)
     except (OSError, RuntimeError) as error:
-        where = f"{file} is not there" if file is not None else "no folder of weights was given"
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{kind}: {where}, and its weights cannot be downloaded ({reason})") from None
+        place = "torch's cache" if composed else f"the folder of peers as {file}"
+        raise WeightsError(
+            f"{kind}: no weights here and none to be downloaded ({reason}); put them into {place}"
+        ) from None
 
 
 def _load_state(model: torch.nn.Module, file: Path) -> None:
@@ -224,9 +231,9 @@ def _load_state(model: torch.nn.Module, file: Path) -> None:
 
 def _run_kornia(model: Any, image: Tensor, limit: int) -> Detections:
     """image (1, 3, H, W) through whichever of kornia's interfaces `model` has."""
-    kind, feature = type(model).__name__, optional.load("kornia").feature
-    if isinstance(model, feature.LocalFeature):
-        lafs, responses, descriptors = (part[0] for part in model(image.mean(1, keepdim=True)))
+    kornia, kind = optional.load("kornia"), type(model).__name__
+    if isinstance(model, kornia.feature.LocalFeature):
+        lafs, responses, descriptors = (part[0] for part in model(kornia.color.rgb_to_grayscale(image)))
         filled = lafs.flatten(1).abs().amax(1) > 0
         return Detections(lafs[filled, :, 2], responses[filled], descriptors[filled])
     if kind == "DeDoDe":  # the only one of kornia's with our pixel centres

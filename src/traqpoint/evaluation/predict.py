@@ -12,9 +12,10 @@ from typing import Any, Literal
 import torch
 
 from traqpoint import __version__
-from traqpoint.errors import DataError, FormatError
+from traqpoint.errors import DataError, FormatError, ImageError
 from traqpoint.evaluation.method import Method, label
 from traqpoint.evaluation.stored import StoredFeatures
+from traqpoint.image import read_image
 from traqpoint.inference.pairs import Pair
 from traqpoint.inference.pipeline import FeatureStore, MatchStore, Progress, extract_folder, match_pairs
 from traqpoint.inference.settings import claim, describe_extractor, settings_path
@@ -120,15 +121,19 @@ def protocol_of(method: Method, matcher: MatcherConfig | None = None) -> dict[st
     }
 
 
-def _copy(method: StoredFeatures, names: Iterable[str], folder: Path) -> list[str]:
-    """Features from elsewhere into our own folder; one line per image that has none."""
+def _copy(method: StoredFeatures, images: Mapping[str, Path], folder: Path) -> list[str]:
+    """Features from elsewhere into our own folder; one line per image that has none, or those of another size."""
     store, failed = NpzFeatures(folder), []
     _claim(store, method)
-    for name in names:
+    for name, path in images.items():
         if name not in store:
             try:
-                store.write(name, method.read(name))
-            except FormatError as error:
+                features, shape = method.read(name), read_image(path).shape
+                if features.image_size != (shape[1], shape[0]):
+                    size = "x".join(map(str, features.image_size))
+                    raise FormatError(f"{path}: is {shape[1]}x{shape[0]}, and its stored features are of {size} pixels")
+                store.write(name, features)
+            except (FormatError, ImageError) as error:
                 failed.append(str(error))
     return failed
 

@@ -147,7 +147,11 @@ def markdown_table(results: Sequence[Result], columns: Sequence[str] | None = No
     different = protocol_differences(results)
     if different:
         lines += ["", "Protocols differ: " + "; ".join(different) + "."]
-    shared = {k: v for k, v in results[0].protocol.items() if k not in METHOD_FIELDS}
+    shared = {
+        key: value
+        for key, value in results[0].protocol.items()
+        if key not in METHOD_FIELDS and all(result.protocol.get(key) == value for result in results)
+    }
     lines += ["", "Protocol: " + "; ".join(f"{key} {_words(value)}" for key, value in shared.items()) + "."]
     notes = [f"- {result.method}: {note}" for result in results for note in result.notes]
     return "\n".join([*lines, "", *notes] if notes else lines)
@@ -164,7 +168,10 @@ def _title(results: Sequence[Result]) -> str:
 
 def _words(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_words(item)}" for key, item in value.items())
+        given = {key: _words(item) for key, item in value.items() if item is not None}
+        name = given.pop("name", "")
+        rest = ", ".join(f"{key} {item}" for key, item in given.items())
+        return f"{name} ({rest})" if name and rest else name or rest
     if isinstance(value, (list, tuple)):
         return " ".join(_words(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from traqpoint import __version__
 from traqpoint.errors import ConfigError
 from traqpoint.evaluation.method import Method, label
 from traqpoint.evaluation.result import Result, markdown_table
-from traqpoint.inference.settings import describe_extractor, plain, read_settings
+from traqpoint.inference.settings import claim, describe_extractor, plain, read_settings
 
 Judge = Callable[[Method, Path], Result]
 """(method, folder for its predictions) -> Result."""
@@ -39,17 +38,20 @@ def run_methods(
         results.append(_judged(method, out / name, judge, settings))
         if progress is not None:
             progress(number, len(methods))
+    out.mkdir(parents=True, exist_ok=True)
     (out / "table.md").write_text(markdown_table(results) + "\n", encoding="utf-8")
     return results
 
 
 def _judged(method: Method, folder: Path, judge: Judge, settings: Mapping[str, Any] | None) -> Result:
     path, settings_file = folder / "result.json", folder / "settings.yaml"
-    config = plain({"extractor": describe_extractor(method), **(settings or {})})
-    if settings is not None and path.is_file() and read_settings(settings_file) == config:
-        return Result.load(path)
-    settings_file.unlink(missing_ok=True)
+    config = {"extractor": describe_extractor(method), **(settings or {})}
+    if settings is not None and path.is_file():
+        if read_settings(settings_file) == {"version": __version__, **plain(config)}:
+            return Result.load(path)
     result = judge(method, folder)
+    settings_file.unlink(missing_ok=True)
     result.save(path)
-    settings_file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    # Last: its presence says that the result is of these settings.
+    claim(folder, settings_file, config, found=False, overwrite=False, clear=lambda: None)
     return result

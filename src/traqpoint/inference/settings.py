@@ -78,7 +78,7 @@ def claim(
         if known is not None or out.is_file():
             clear()
     elif found:
-        advice = "choose another output, or replace them with --overwrite"
+        advice = "choose another output, or replace them (--overwrite, or delete them)"
         if known is None:
             raise ConfigError(f"{out}: holds results of an unknown configuration (no {path.name}); {advice}")
         different = _differences(known, config)
