@@ -26,20 +26,11 @@ ATTEMPTS = 100
 """Sequences tried before a source gives up: sets of which one reference in twenty works still yield."""
 
 
-class PosedSet(Protocol):
-    """Posed frames of one rigid scene, in a fixed order: that of time where there is one."""
+class FrameSet(Protocol):
+    """Posed frames, by number."""
 
-    @property
-    def name(self) -> str:
-        """For messages: the folder or scene."""
-        ...
-
-    @property
-    def names(self) -> list[str]:
-        """The frames' names, in order."""
-        ...
-
-    def __len__(self) -> int: ...
+    name: str
+    """For messages: the folder or scene."""
 
     def frame(self, index: int) -> Frame:
         """One frame at full resolution: image in [0, 1], K and pose in our conventions, depth (NaN = unknown).
@@ -47,6 +38,17 @@ class PosedSet(Protocol):
         Raises ImageError, GeometryError or DataError naming the file.
         """
         ...
+
+
+class PosedSet(FrameSet, Protocol):
+    """Posed frames of one rigid scene, in a fixed order: that of time where there is one."""
+
+    @property
+    def names(self) -> list[str]:
+        """The frames' names, in order."""
+        ...
+
+    def __len__(self) -> int: ...
 
     def overlap(self, source: int, target: int) -> float:
         """Share of frame `source` that frame `target` sees too, in [0, 1]. Raises as `frame` does."""
@@ -111,7 +113,7 @@ class FrameLoader:
         """Frames that could not be read so far."""
         return len(self.unreadable)
 
-    def load(self, frames: PosedSet, index: int) -> Frame | None:
+    def load(self, frames: FrameSet, index: int) -> Frame | None:
         """The fitted frame, its image as uint8; None if it cannot be read."""
         key = (frames.name, index)
         if key in self.unreadable:
@@ -128,7 +130,7 @@ class FrameLoader:
         self._cache.move_to_end(key)
         return self._cache[key]
 
-    def skip(self, frames: PosedSet, index: int, error: Exception) -> None:
+    def skip(self, frames: FrameSet, index: int, error: Exception) -> None:
         """Leave this frame out from now on."""
         self.unreadable[(frames.name, index)] = str(error)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from traqpoint.data.posed import PosedConfig, PosedSequences
 from traqpoint.data.rgbd_set import RgbdCamera, RgbdSet, Shot
 from traqpoint.errors import DataError, FormatError, GeometryError
 from traqpoint.geometry.pixels import colmap_K_from_opencv
@@ -15,6 +17,7 @@ from traqpoint.geometry.transforms import check_rigid, invert_rigid, quaternion_
 from traqpoint.geometry.transforms import rotation_from_quaternion as rotation
 from traqpoint.image import list_images
 from traqpoint.io.trajectory import Trajectory, nearest, read_rows, read_tum
+from traqpoint.types import Device
 
 TUM_CAMERAS = {
     "1": ((517.306408, 516.469215, 318.643040, 255.313989), (0.262383, -0.953104, -0.005358, 0.002628, 1.163314)),
@@ -34,6 +37,19 @@ SEVEN_SCENES_COLOR_FROM_DEPTH = (
     (0.0, 0.0, 0.0, 1.0),
 )
 """A Kinect's published calibration (LIRIS, Lyon), which the scene coordinate regression papers use for 7-Scenes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RgbdConfig(PosedConfig):
+    """Which RGB-D recordings, and how sequences are chosen in them."""
+
+    folders: tuple[Path, ...] = ()
+    """One recording each: TUM RGB-D, 7-Scenes (a seq-XX folder), ScanNet as exported, or K.txt with poses.txt."""
+
+
+def rgbd_sequences(config: RgbdConfig, device: Device = "cpu") -> PosedSequences:
+    """Sequences from all of config.folders. Raises as read_rgbd."""
+    return PosedSequences([read_rgbd(folder) for folder in config.folders], config, device)
 
 
 def read_rgbd(folder: str | Path, K: Tensor | None = None) -> RgbdSet:
@@ -60,9 +76,9 @@ def read_tum_rgbd(folder: Path, K: Tensor | None = None) -> RgbdSet:
     Its calibrations have integer pixel centres (OpenCV): 0.5 is added to the principal point. Freiburg 1 and 2 are
     undistorted when read. Each image takes the depth map nearest in time and the pose interpolated at its time.
     """
-    camera = RgbdCamera(K, TUM_UNITS_PER_METRE) if K is not None else _tum_camera(folder)
-    image_times, images = _tum_files(folder / "rgb.txt")
-    depth_times, depths = _tum_files(folder / "depth.txt")
+    camera = RgbdCamera(K, TUM_UNITS_PER_METRE) if K is not None else tum_camera(folder)
+    image_times, images = read_tum_list(folder / "rgb.txt")
+    depth_times, depths = read_tum_list(folder / "depth.txt")
     path = read_tum(folder / "groundtruth.txt")
     depth_of, pose_of = nearest(image_times, depth_times), nearest(image_times, path.timestamps)
     depth_gap = (image_times - depth_times[depth_of]).abs()
@@ -78,7 +94,7 @@ def read_tum_rgbd(folder: Path, K: Tensor | None = None) -> RgbdSet:
     return RgbdSet(str(folder), shots, camera, left_out)
 
 
-def _tum_camera(folder: Path) -> RgbdCamera:
+def tum_camera(folder: Path) -> RgbdCamera:
     name = folder.resolve().name
     for number, ((fx, fy, cx, cy), distortion) in TUM_CAMERAS.items():
         if f"freiburg{number}" in name or f"fr{number}" in name:
@@ -87,7 +103,7 @@ def _tum_camera(folder: Path) -> RgbdCamera:
     raise DataError(f"{folder}: which camera? Neither freiburg1, 2 nor 3 is in the folder's name, and no K is given")
 
 
-def _tum_files(path: Path) -> tuple[Tensor, list[str]]:
+def read_tum_list(path: Path) -> tuple[Tensor, list[str]]:
     """Times (N,) float64, ascending, and file names of a list."""
     entries = []
     for number, line in enumerate(_text(path).splitlines(), start=1):
@@ -160,7 +176,7 @@ def read_scannet(folder: Path, K: Tensor | None = None) -> RgbdSet:
         missing = [path for path in (depth, pose) if not path.is_file()]
         if missing:
             left_out.append(f"{image.stem}: no {missing[0].name} in {missing[0].parent.name}")
-        elif "inf" in _text(pose):
+        elif any(word in _text(pose) for word in ("inf", "nan")):
             left_out.append(f"{image.stem}: the tracking was lost")
         else:
             shots.append(Shot(image.stem, image, depth, _cam_from_world(pose)))
