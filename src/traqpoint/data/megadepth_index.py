@@ -233,10 +233,8 @@ def build_sequences(scenes: Iterable[ScenePairs], config: IndexConfig) -> Sequen
         K += [scene.K[frame] for frame in used]
         poses += [scene.cam_from_world[frame] for frame in used]
     if not sequences:
-        low, high = config.overlap
-        raise DataError(
-            f"no {config.order} of {config.num_frames} frames with overlaps in [{low}, {high}] in any scene"
-        )
+        bands = " or ".join(f"[{low}, {high}]" for low, high in config.bands)
+        raise DataError(f"no {config.order} of {config.num_frames} frames with overlaps in {bands} in any scene")
     return SequenceIndex(
         np.array(images), np.array(depths), np.stack(K), np.stack(poses), np.array(sequences), np.array(overlaps)
     )
