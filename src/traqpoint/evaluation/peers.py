@@ -196,7 +196,7 @@ def build_peer(
 
 def _kornia_model(kind: str, arguments: dict[str, Any], limit: int, folder: Path | None, file: str) -> torch.nn.Module:
     feature = optional.load("kornia").feature
-    cls = getattr(feature, kind, None)
+    cls: Any = getattr(feature, kind, None)
     composed = isinstance(cls, type) and issubclass(cls, feature.LocalFeature) and cls is not feature.LocalFeature
     if not composed and not hasattr(cls, "from_pretrained"):
         raise ConfigError(f"{kind}: kornia.feature has no local feature of this name")

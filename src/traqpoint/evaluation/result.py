@@ -95,6 +95,10 @@ def compare(results: Sequence[Result], mix: bool = False, columns: Sequence[str]
     kinds = sorted({result.benchmark for result in results})
     if len(kinds) > 1:
         raise ConfigError(f"results of different benchmarks cannot be compared: {', '.join(kinds)}")
+    known = dict.fromkeys(key for result in results for key in result.stats)
+    unknown = [key for key in columns or () if key not in known]
+    if unknown:
+        raise ConfigError(f"no result has {', '.join(unknown)}; there are {', '.join(known)}")
     different = protocol_differences(results)
     if different and not mix:
         raise ConfigError(f"the protocols differ, so the numbers cannot be compared: {'; '.join(different)}")

@@ -46,9 +46,9 @@ def run_methods(
 def _judged(method: Method, folder: Path, judge: Judge, settings: Mapping[str, Any] | None) -> Result:
     path, settings_file = folder / "result.json", folder / "settings.yaml"
     config = {"extractor": describe_extractor(method), **(settings or {})}
-    if settings is not None and path.is_file():
-        if read_settings(settings_file) == {"version": __version__, **plain(config)}:
-            return Result.load(path)
+    finished = read_settings(settings_file) == {"version": __version__, **plain(config)}
+    if settings is not None and finished and path.is_file():
+        return Result.load(path)
     result = judge(method, folder)
     settings_file.unlink(missing_ok=True)
     result.save(path)

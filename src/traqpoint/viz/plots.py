@@ -85,7 +85,7 @@ def plot_survival(lengths: Mapping[str, np.ndarray], path: str | Path, xlabel: s
     k = np.arange(1, longest + 1)
 
     def share(values: np.ndarray) -> np.ndarray:
-        return 1 - np.searchsorted(np.sort(values), k, side="left") / max(len(values), 1)
+        return (len(values) - np.searchsorted(np.sort(values), k, side="left")) / max(len(values), 1)
 
     plot_curves({label: (k, share(np.asarray(v))) for label, v in lengths.items()}, path, xlabel, "share", title)
 
