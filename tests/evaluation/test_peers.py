@@ -31,7 +31,7 @@ def picture(height=160, width=224, seed=0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     layers = [cv2.GaussianBlur(rng.normal(size=(height, width, 3)), (0, 0), s) * s for s in (1.0, 2.0, 4.0, 8.0)]
     image = sum(layers)
-    return np.uint8(255 * (image - image.min()) / (image.max() - image.min()))
+    return np.uint8(np.clip(128 + 70 * (image - image.mean()) / image.std(), 0, 255))
 
 
 def peer(name, **options):
