@@ -95,6 +95,7 @@ def read_tum_rgbd(folder: Path, K: Tensor | None = None) -> RgbdSet:
 
 
 def tum_camera(folder: Path) -> RgbdCamera:
+    """The published camera of Freiburg 1, 2 or 3, whichever the name of `folder` says."""
     name = folder.resolve().name
     for number, ((fx, fy, cx, cy), distortion) in TUM_CAMERAS.items():
         if f"freiburg{number}" in name or f"fr{number}" in name:

@@ -125,10 +125,11 @@ def nearest(times: Tensor, among: Tensor) -> Tensor:
     return torch.where((times - among[left]).abs() <= (among[right] - times).abs(), left, right)
 
 
-def read_rows(path: str | Path, columns: int) -> list[tuple[int, list[float]]]:
+def read_rows(path: str | Path, *columns: int) -> list[tuple[int, list[float]]]:
     """(line number, numbers) of every line of a text file that is neither empty nor a comment (#); at least one.
 
-    Numbers are separated by blanks or commas. Raises FormatError naming the file and the line.
+    columns: how many numbers a line may have, separated by blanks or commas. Raises FormatError naming the file and
+    the line.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -139,8 +140,8 @@ def read_rows(path: str | Path, columns: int) -> list[tuple[int, list[float]]]:
         words = line.replace(",", " ").split()
         if not words or words[0].startswith("#"):
             continue
-        if len(words) != columns:
-            raise FormatError(f"{path}:{number}: expected {columns} numbers, got {len(words)}")
+        if len(words) not in columns:
+            raise FormatError(f"{path}:{number}: expected {' or '.join(map(str, columns))} numbers, got {len(words)}")
         try:
             values = [float(word) for word in words]
         except ValueError:
