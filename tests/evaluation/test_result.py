@@ -90,6 +90,12 @@ def test_lost_or_damaged_arrays_are_told(tmp_path):
         ("rpe_translation_percent", -1),
         ("failures", -1),
         ("keypoints", 0),
+        ("auc_5_std", 0),
+        ("completeness_low", 0),
+        ("segment_rotation_deg_per_m", -1),
+        ("centre_error_median", -1),
+        ("matching_score", 1),
+        ("failed", -1),
         ("pairs", 0),
     ],
 )
@@ -114,6 +120,11 @@ def test_undefined_values_are_dashes_and_never_best():
 def test_the_title_names_data_set_and_estimator():
     title = markdown_table([result()]).splitlines()[0]
     assert title == "**pose · castle (pairs 171) · poselib LO-RANSAC**"
+    detailed = result(
+        dataset={"name": "photos", "sequences": 20, "zoom": 1.2}, estimator={"kind": "x", "confidence": 0.99999}
+    )
+    title = markdown_table([detailed]).splitlines()[0]
+    assert title == "**pose · photos (sequences 20) · kind x, confidence 0.99999**"
 
 
 def test_the_protocol_and_the_failures_stand_below():

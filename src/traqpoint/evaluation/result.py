@@ -128,11 +128,12 @@ def _flatten(value: Any, name: str = "") -> dict[str, Any]:
 
 
 _DIRECTIONS: tuple[tuple[str, int], ...] = (
+    (r"_(std|low|high)$", 0),
     (r"fail|error|_(px|deg|m|cm|ms|percent)$|^(ate|rpe|drift)", -1),
     (r"auc|recall|precision|repeatab|complete|accuracy|inlier|correct|length|score|registered|survival|share", 1),
     (r"mma|_map|^points|observations|long_tracks|within", 1),
 )
-"""Pattern of a metric's name -> 1 if more is better, -1 if less is; the first that fits counts, others are neutral."""
+"""Pattern of a metric's name -> 1 if more is better, -1 if less is, 0 neither; the first that fits counts."""
 
 
 def direction(metric: str) -> int:
@@ -164,10 +165,18 @@ def markdown_table(results: Sequence[Result], columns: Sequence[str] | None = No
 def _title(results: Sequence[Result]) -> str:
     parts = [results[0].benchmark]
     for key in ("dataset", "estimator"):
-        values = list(dict.fromkeys(_words(r.protocol[key]) for r in results if key in r.protocol))
+        values = list(dict.fromkeys(_heading(r.protocol[key]) for r in results if key in r.protocol))
         if values:
             parts.append(" / ".join(values))
     return " · ".join(parts)
+
+
+def _heading(value: Any) -> str:
+    """Of what has a name, that name and the first number after it; of anything else all."""
+    if isinstance(value, Mapping) and "name" in value:
+        count = next(({key: item} for key, item in value.items() if isinstance(item, int)), {})
+        return _words({"name": value["name"], **count})
+    return _words(value)
 
 
 def _words(value: Any) -> str:
@@ -178,7 +187,7 @@ def _words(value: Any) -> str:
         return f"{name} ({rest})" if name and rest else name or rest
     if isinstance(value, (list, tuple)):
         return " ".join(_words(item) for item in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _best(key: str, results: Sequence[Result]) -> float | None:
