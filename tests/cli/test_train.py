@@ -1,25 +1,33 @@
 """The training verbs: options from files, and what they refuse."""
 
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
 from traqpoint.cli.main import main
-from traqpoint.cli.options import parse
+from traqpoint.cli.options import UsageError, parse
 from traqpoint.cli.train import Policy
-from traqpoint.policy.config import PRESETS
+from traqpoint.policy.presets import PRESETS
 
-PAPER = Path(__file__).parents[2] / "examples" / "policy_paper.yaml"
-
-
-def test_the_example_file_is_the_paper_preset():
-    args = ["--config", str(PAPER), "--descriptor", "traqpoint-s", "--out", "o", "--data.worlds-share", "1"]
-    assert parse(Policy, args, "traqpoint train policy").policy == PRESETS["paper"]
+COMMON = ["--descriptor", "d", "--out", "o", "--data.mixture", "worlds", "1"]
 
 
-def test_an_option_overrides_the_file():
-    args = ["--config", str(PAPER), "--descriptor", "d", "--out", "o", "--data.worlds-share", "1"]
-    assert parse(Policy, [*args, "--policy.cell-px", "7"], "traqpoint train policy").policy.cell_px == 7
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_sets_the_whole_policy(name):
+    assert parse(Policy, [*COMMON, "--preset", name], "traqpoint train policy").policy == PRESETS[name]
+
+
+def test_an_option_overrides_the_file_and_the_file_the_preset(tmp_path):
+    file = tmp_path / "policy.yaml"
+    file.write_text("policy: {cell_px: 7, tile_px: 9}")
+    args = [*COMMON, "--preset", "paper", "--config", str(file), "--policy.cell-px", "11"]
+    expected = replace(PRESETS["paper"], cell_px=11, tile_px=9)
+    assert parse(Policy, args, "traqpoint train policy").policy == expected
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones():
+    with pytest.raises(UsageError, match="traqpoint, paper, reference"):
+        parse(Policy, [*COMMON, "--preset", "papre"], "traqpoint train policy")
 
 
 @pytest.mark.parametrize(
@@ -28,8 +36,8 @@ def test_an_option_overrides_the_file():
         (["--data.photos", "{tmp}/nothing"], "nothing"),
         ([], "photos"),
         (["--data.photos", "{tmp}", "--loop.steps", "0"], "steps"),
-        (["--data.worlds-share", "1", "--policy.window-px", "4"], "window_px"),
-        (["--data.worlds-share", "1", "--descriptor", "nothing"], "nothing"),
+        (["--data.mixture", "worlds", "1", "--policy.window-px", "4"], "window_px"),
+        (["--data.mixture", "worlds", "1", "--descriptor", "nothing"], "nothing"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, capfd, args, named):

@@ -1,40 +1,94 @@
+import math
+
 import pytest
 import torch
 
+from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.warp import HomographyGeometry
-from traqpoint.policy.advantage import advantages, leave_one_out
-from traqpoint.policy.config import PRESETS, PolicyConfig
-from traqpoint.policy.distinctiveness import distance_ratio, distinctiveness_reward
-from traqpoint.policy.rank import rank_reward
+from traqpoint.policy.advantage import advantages, mean_of_others
+from traqpoint.policy.config import PolicyConfig
+from traqpoint.policy.distinctiveness import distance_ratio, distinctiveness_reward, exclude_near
+from traqpoint.policy.distribution import IMPOSSIBLE
+from traqpoint.policy.localization import maximum_map
+from traqpoint.policy.rank import rank_at, rank_map
 from traqpoint.policy.redetection import redetection_map
-from traqpoint.policy.reward import frame_maps, point_rewards, reward_map
+from traqpoint.policy.reward import frame_maps, lattice_rewards, point_rewards
 
 RANK = PolicyConfig(consistency="rank", rank_window_px=5, combination="mean")
 
 
+def centred(logits, side, floor=0.2):
+    return rank_map(logits, side, "centred", floor)
+
+
 def test_rank_is_one_minus_the_share_of_pixels_that_beat_the_projection():
     logits = torch.arange(25.0).reshape(1, 5, 5)
-    xy = torch.tensor([[[2.5, 2.5], [4.5, 4.5]]])
-    reward = rank_reward(logits, xy, 5, floor=0.2)
-    assert reward[0, 0].item() == pytest.approx((12 / 25 - 0.2) / 0.8)
-    assert reward[0, 1].item() == pytest.approx((8 / 9 - 0.2) / 0.8)  # 9 pixels of its window are in the image
+    reward = centred(logits, 5)
+    assert reward[0, 2, 2].item() == pytest.approx((12 / 25 - 0.2) / 0.8)
+    assert reward[0, 4, 4].item() == pytest.approx((8 / 9 - 0.2) / 0.8)  # 9 pixels of its window are in the image
 
 
 def test_rank_below_the_floor_earns_nothing():
-    logits = torch.arange(25.0).reshape(1, 5, 5)
-    assert rank_reward(logits, torch.tensor([[[0.5, 0.5]]]), 5, floor=0.2).item() == 0
+    assert centred(torch.arange(25.0).reshape(1, 5, 5), 5)[0, 0, 0].item() == 0
 
 
-def test_a_higher_logit_never_ranks_lower():
+def test_equal_logits_do_not_outrank_each_other():
+    assert centred(torch.zeros(1, 6, 6), 3).abs().max() == 0
+    assert rank_map(torch.zeros(1, 6, 6), 3, "cell", 0.2).abs().max() == 0
+
+
+def test_impossible_pixels_are_not_outranked():
+    logits = torch.full((1, 5, 5), IMPOSSIBLE)
+    logits[0, 2, 2:4] = torch.tensor([1.0, 2.0])
+    for window in ("centred", "cell"):
+        reward = rank_map(logits, 5, window, 0.0)
+        assert reward[0, 2, 3].item() == 0.5 and reward.sum() == 0.5
+
+
+@pytest.mark.parametrize("shape", [(12, 12), (13, 17), (3, 20)])
+def test_ranks_at_points_are_those_of_the_map(shape):
+    torch.manual_seed(0)
+    logits = torch.randn(2, *shape)
+    xy = torch.rand(2, 50, 2) * torch.tensor([shape[1], shape[0]])
+    xy[0, 0] = torch.nan
+    found = rank_at(logits, xy, 7, 0.2)
+    assert torch.isnan(found[0, 0])
+    pixel = xy.nan_to_num(0).long()
+    expected = centred(logits, 7)[torch.arange(2)[:, None], pixel[..., 1], pixel[..., 0]]
+    assert torch.equal(found.flatten()[1:], expected.flatten()[1:])
+
+
+def test_the_released_codes_rank_counts_inside_fixed_cells_of_any_image_size():
+    torch.manual_seed(0)
+    logits = torch.randn(1, 7, 10)
+    out = rank_map(logits, 4, "cell", 0.0)
+    for y, x in ((0, 0), (3, 9), (6, 5), (6, 9)):
+        rows, columns = slice(y // 4 * 4, y // 4 * 4 + 4), slice(x // 4 * 4, x // 4 * 4 + 4)
+        cell = logits[0, rows, columns]
+        assert out[0, y, x].item() == pytest.approx((cell < logits[0, y, x]).float().mean().item())
+
+
+@pytest.mark.parametrize("window", ["centred", "cell"])
+def test_a_higher_logit_never_ranks_lower(window):
     torch.manual_seed(0)
     logits = torch.randn(1, 9, 9)
-    xy = torch.tensor([[[4.5, 4.5]]])
     last = -1.0
     for value in torch.linspace(-3, 3, 20):
         logits[0, 4, 4] = value
-        reward = rank_reward(logits, xy, 7, floor=0.2).item()
+        reward = rank_map(logits, 7, window, 0.2)[0, 4, 4].item()
         assert reward >= last
         last = reward
+
+
+def test_closeness_to_the_nearest_maximum_falls_with_the_distance():
+    logits = torch.zeros(1, 11, 11)
+    logits += -torch.arange(11.0) * 0.01 - torch.arange(11.0)[:, None] * 0.02  # a slope has its maximum at its corner
+    logits[0, 5, 5] = 1.0
+    out = maximum_map(logits, sigma=1.0)
+    assert out[0, 5, 5] == 1
+    for dy, dx in ((0, 1), (1, 1), (2, -1)):
+        assert out[0, 5 + dy, 5 + dx].item() == pytest.approx(math.exp(-(dy * dy + dx * dx) / 2))
+    assert out[0, 9, 9] == 0
 
 
 def test_redetection_equals_its_definition():
@@ -61,14 +115,18 @@ def test_redetection_is_one_on_an_isolated_spike_and_survives_any_offset_of_the_
         assert out[0, 7, 9].item() == pytest.approx(torch.exp(torch.tensor(-2.0)).item(), abs=1e-3)
 
 
-def test_ratio_is_brute_force_nearest_outside_the_radius():
+@pytest.mark.parametrize(("stride", "shape", "radius"), [(4, (20, 24), 6.0), (8, (21, 30), 6.0), (3, (17, 11), 9.5)])
+def test_ratio_is_brute_force_nearest_outside_the_radius(stride, shape, radius):
     torch.manual_seed(0)
     normal = torch.nn.functional.normalize
-    reference, found, others = (normal(torch.randn(1, n, 8), dim=-1) for n in (5, 5, 30))
-    xy, xy_others = torch.rand(1, 5, 2) * 20, torch.rand(1, 30, 2) * 20
-    ratio = distance_ratio(reference, found, others, xy, xy_others, radius=6.0)
-    for i in range(5):
-        far = (xy_others[0] - xy[0, i]).norm(dim=-1) > 6
+    centres = pixel_grid(*shape, stride)
+    reference, found = (normal(torch.randn(1, 40, 8), dim=-1) for _ in range(2))
+    others = normal(torch.randn(1, len(centres), 8), dim=-1)
+    xy = torch.rand(1, 40, 2) * (torch.tensor([shape[1], shape[0]]) + 10) - 5  # some lie outside the image
+    similarity = exclude_near(reference @ others.transpose(1, 2), xy, stride, shape, radius)
+    ratio = distance_ratio(reference, found, similarity)
+    for i in range(40):
+        far = (centres - xy[0, i]).norm(dim=-1) > radius
         d2 = (others[0][far] - reference[0, i]).norm(dim=-1).min()
         assert ratio[0, i].item() == pytest.approx(((reference[0, i] - found[0, i]).norm() / d2).item(), rel=1e-4)
 
@@ -81,15 +139,15 @@ def test_distinctiveness_falls_linearly_to_zero_at_the_ceiling():
 def test_leave_one_out_is_the_mean_of_the_others():
     reward = torch.tensor([[1.0, 2.0, 6.0, 100.0]])
     counted = torch.tensor([[True, True, True, False]])
-    assert leave_one_out(reward, counted)[0, :3].tolist() == [4.0, 3.5, 1.5]
+    assert mean_of_others(reward, counted)[0, :3].tolist() == [4.0, 3.5, 1.5]
     alone = torch.tensor([[True, False, False, False]])
-    assert leave_one_out(reward, alone)[0, 0] == 0
+    assert mean_of_others(reward, alone)[0, 0] == 0
 
 
 def test_uncounted_points_have_no_advantage_and_change_nobody_elses():
     reward = torch.tensor([[0.1, 0.9, 0.5]])
     counted = torch.tensor([[True, True, False]])
-    config = PolicyConfig(estimator="sampled")
+    config = PolicyConfig(estimator="sampled", normalise="deviation")
     a = advantages(reward, counted, config)
     b = advantages(torch.tensor([[0.1, 0.9, float("nan")]]), counted, config)
     assert a[0, 2] == 0
@@ -129,16 +187,21 @@ def test_a_point_that_no_frame_sees_earns_zero_and_is_marked():
     assert result.reward[0, 1] > 0
 
 
-def test_the_dense_map_agrees_with_the_reward_of_single_points():
-    config = PolicyConfig(window_px=7, candidate_stride=1)
+@pytest.mark.parametrize("consistency", ["redetection", "rank", "maximum"])
+@pytest.mark.parametrize("start", [(0, 0), (1, 2)])
+def test_the_lattice_agrees_with_the_reward_of_single_points(consistency, start):
+    config = PolicyConfig(
+        consistency=consistency, window_px=7, rank_window_px=7, candidate_stride=1, pixel_stride=4, min_similarity=0.0
+    )
     logits, descriptors, geometry = scene(B=2)
     frames = [frame_maps(l, d, config) for l, d in zip(logits, descriptors, strict=True)]
-    dense = reward_map(frames, geometry, 1, config)
-    ys, xs = torch.tensor([5, 16, 31]), torch.tensor([9, 20, 0])
-    xy = (torch.stack([xs, ys], -1) + 0.5).expand(2, -1, -1)
+    dense = lattice_rewards(frames, geometry, 1, config, start)
+    ys, xs = torch.meshgrid(torch.arange(start[0], 32, 4), torch.arange(start[1], 32, 4), indexing="ij")
+    xy = (torch.stack([xs, ys], -1) + 0.5).reshape(1, -1, 2).expand(2, -1, -1)
     points = point_rewards(frames, geometry, 1, xy, config)
-    assert torch.allclose(dense.reward[:, ys, xs], points.reward, atol=1e-3)  # interpolation at the candidates rounds
-    assert torch.equal(dense.seen[:, ys, xs], points.seen)
+    assert dense.reward.shape == (2, 8, 8)
+    assert torch.allclose(dense.reward.flatten(1), points.reward, atol=1e-3)  # interpolation at the candidates rounds
+    assert torch.equal(dense.seen.flatten(1), points.seen)
 
 
 def test_invisible_pixels_send_no_nan_into_the_gradient():
@@ -146,7 +209,7 @@ def test_invisible_pixels_send_no_nan_into_the_gradient():
     logits, descriptors, geometry = scene()
     leaves = [l.clone().requires_grad_() for l in logits]
     frames = [frame_maps(l, d, config) for l, d in zip(leaves, descriptors, strict=True)]
-    reward_map(frames, geometry, 0, config).reward.sum().backward()
+    lattice_rewards(frames, geometry, 0, config).reward.sum().backward()
     assert all(torch.isfinite(l.grad).all() for l in leaves if l.grad is not None)
     assert leaves[1].grad.abs().max() > 0  # the target's policy is credited
     assert leaves[0].grad is None  # the reference's own logits enter through its policy only
@@ -161,8 +224,3 @@ def test_duplicated_descriptors_earn_nothing_for_distinctiveness():
     blunt = redetection_map(torch.zeros_like(logits[0]), 7, config.localization_px)[0, 16, 16].item()
     # d1 = 0 would be a perfect ratio: numerically d2 is as small, and neither may pass for unique by more than noise.
     assert result.reward.item() == pytest.approx(blunt / 2, abs=0.51)
-
-
-def test_presets_are_named_after_what_they_reproduce():
-    assert set(PRESETS) == {"traqpoint", "paper"}
-    assert PRESETS["traqpoint"] == PolicyConfig()

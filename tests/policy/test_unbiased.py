@@ -6,12 +6,13 @@ from itertools import permutations, product
 import torch
 
 from traqpoint.policy.advantage import advantages
-from traqpoint.policy.config import PRESETS, PolicyConfig
+from traqpoint.policy.config import PolicyConfig
 from traqpoint.policy.distribution import log_probabilities, to_cells
 from traqpoint.policy.loss import expected_reward_cells, expected_reward_image, policy_gradient_loss
+from traqpoint.policy.presets import PRESETS
 from traqpoint.policy.sampling import Samples
 
-SAMPLED = PolicyConfig(estimator="sampled", normalise=False)
+SAMPLED = PolicyConfig(estimator="sampled", normalise="none")
 
 
 def one_per_cell(logits):

@@ -23,13 +23,21 @@ class UsageError(TraqPointError):
 def parse(kind: type[Options], args: list[str], prog: str) -> Options:
     """Build the dataclass `kind` (keyword-only fields) from `args`, with ``--config file.yaml`` for its defaults.
 
-    Raises UsageError in one line for unknown, missing or misspelt options, ConfigError for unknown keys or wrong
+    A kind with PRESETS (name -> values of fields) also takes ``--preset NAME``, below the file. Raises UsageError in one line for unknown, missing or misspelt options, ConfigError for unknown keys or wrong
     types in the file.
     """
     import tyro
 
-    args, config = _take_config(args)
-    described = _with_defaults(kind, read_overlay(kind, config)) if config is not None else kind
+    args, config = _take(args, "--config", "the path of a YAML file")
+    values: dict[str, Any] = {}
+    if hasattr(kind, "PRESETS"):
+        args, preset = _take(args, "--preset", f"one of {', '.join(kind.PRESETS)}")
+        if preset is not None and preset not in kind.PRESETS:
+            raise UsageError(f"no preset {preset!r}; there are {', '.join(kind.PRESETS)}")
+        values = kind.PRESETS[preset] if preset is not None else {}
+    if config is not None:
+        values = {**values, **read_overlay(kind, Path(config), values)}
+    described = _with_defaults(kind, values) if values else kind
     help = f"{inspect.getdoc(kind)}\n\nAlso: --config FILE.yaml, options by their names with underscores."
     stderr = io.StringIO()
     try:
@@ -47,8 +55,11 @@ def parse(kind: type[Options], args: list[str], prog: str) -> Options:
         raise UsageError(f"{_one_line(stderr.getvalue())} (see {prog} --help)") from None
 
 
-def read_overlay(kind: type, path: Path) -> dict[str, Any]:
-    """Values for fields of dataclass `kind` from a YAML mapping, checked against the fields' names and types."""
+def read_overlay(kind: type, path: Path, below: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Values for fields of dataclass `kind` from a YAML mapping, checked against the fields' names and types.
+
+    below: values of fields that are configurations themselves, of which the file changes only what it names.
+    """
     import yaml
 
     try:
@@ -65,13 +76,13 @@ def read_overlay(kind: type, path: Path) -> dict[str, Any]:
         if key not in hints:
             raise ConfigError(f"{path}: unknown key {key!r}; known are {', '.join(hints)}")
         try:
-            values[key] = _coerced(value, hints[key])
+            values[key] = _coerced(value, hints[key], (below or {}).get(key))
         except ValueError:
             raise ConfigError(f"{path}: {key}: {value!r} is not {_type_name(hints[key])}") from None
     return values
 
 
-def _coerced(value: Any, hint: Any) -> Any:
+def _coerced(value: Any, hint: Any, below: Any = None) -> Any:
     """`value` as YAML gives it -> the type of the field. Raises ValueError if it does not fit."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
@@ -80,7 +91,7 @@ def _coerced(value: Any, hint: Any) -> Any:
                 return _coerced(value, option)
     elif dataclasses.is_dataclass(hint):
         if isinstance(value, dict):
-            return _nested(value, hint)
+            return _nested(value, hint, below)
     elif origin is typing.Literal:
         if value in arguments:
             return value
@@ -89,6 +100,10 @@ def _coerced(value: Any, hint: Any) -> Any:
         kinds = arguments[:1] * len(items) if arguments[-1] is Ellipsis else arguments
         if len(kinds) == len(items):
             return tuple(_coerced(item, kind) for item, kind in zip(items, kinds, strict=True))
+    elif origin is dict:
+        if isinstance(value, dict):
+            key_kind, value_kind = arguments
+            return {_coerced(key, key_kind): _coerced(item, value_kind) for key, item in value.items()}
     elif hint is type(None):
         if value is None:
             return None
@@ -103,12 +118,13 @@ def _coerced(value: Any, hint: Any) -> Any:
     raise ValueError
 
 
-def _nested(values: dict, kind: Any) -> Any:
+def _nested(values: dict, kind: Any, below: Any = None) -> Any:
     hints = typing.get_type_hints(kind)
     unknown = sorted(set(values) - set(hints))
     if unknown:
         raise ConfigError(f"unknown key {unknown[0]!r} in the configuration; known are {', '.join(hints)}")
-    return kind(**{key: _coerced(value, hints[key]) for key, value in values.items()})
+    fields = {key: _coerced(value, hints[key]) for key, value in values.items()}
+    return kind(**fields) if below is None else dataclasses.replace(below, **fields)
 
 
 def _type_name(hint: Any) -> str:
@@ -122,20 +138,20 @@ def _with_defaults(kind: type[Options], values: dict[str, Any]) -> type[Options]
     return dataclasses.dataclass(frozen=True, kw_only=True)(type(kind.__name__, (kind,), body))
 
 
-def _take_config(args: list[str]) -> tuple[list[str], Path | None]:
-    rest, config = [], None
+def _take(args: list[str], option: str, what: str) -> tuple[list[str], str | None]:
+    """Take ``option VALUE`` or ``option=VALUE`` out of `args`; the last one counts."""
+    rest, found = [], None
     words = iter(args)
     for word in words:
-        if word == "--config":
-            value = next(words, None)
-            if value is None:
-                raise UsageError("--config needs the path of a YAML file")
-            config = Path(value)
-        elif word.startswith("--config="):
-            config = Path(word.removeprefix("--config="))
+        if word == option:
+            found = next(words, None)
+            if found is None:
+                raise UsageError(f"{option} needs {what}")
+        elif word.startswith(f"{option}="):
+            found = word.removeprefix(f"{option}=")
         else:
             rest.append(word)
-    return rest, config
+    return rest, found
 
 
 def _one_line(box: str) -> str:

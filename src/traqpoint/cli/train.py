@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from traqpoint.policy.presets import PRESETS
 from traqpoint.training.config import DescriptorTraining, PolicyTraining
 
 if TYPE_CHECKING:
@@ -28,7 +29,12 @@ class Descriptor(DescriptorTraining):
 
 @dataclass(frozen=True, kw_only=True)
 class Policy(PolicyTraining):
-    """Stage 2: train the policy by its track reward, on a frozen descriptor. Continues from the last checkpoint."""
+    """Stage 2: train the policy by its track reward, on a frozen descriptor. Continues from the last checkpoint.
+
+    --preset paper (or reference, sampled) sets all --policy options as the paper or the released code have them.
+    """
+
+    PRESETS: ClassVar = {name: {"policy": policy} for name, policy in PRESETS.items()}
 
     def run(self) -> int:
         from traqpoint.training.runs import train_policy

@@ -46,3 +46,13 @@ def fast_heatmap(images: Tensor, threshold: int = 20, sigma: float = 2.0) -> Ten
             points[i, round(keypoint.pt[1]), round(keypoint.pt[0])] = 1
     heat = gaussian_blur(torch.from_numpy(points).unsqueeze(1).to(images.device), sigma)
     return heat / heat.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-6)
+
+
+def shi_tomasi_heatmap(images: Tensor) -> Tensor:
+    """Corner response (B, 1, H, W) of images (B, 3, H, W), its square root scaled to a maximum of 1 in each image."""
+    heat = corner_response(images.float()).sqrt()
+    return heat / heat.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-6)
+
+
+EXPERTS = {"fast": fast_heatmap, "shi-tomasi": shi_tomasi_heatmap}
+"""What a warm-up can imitate: images (B, 3, H, W) -> heat map (B, 1, H, W) in [0, 1]."""

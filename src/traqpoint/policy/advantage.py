@@ -1,4 +1,10 @@
-"""From rewards to advantages: what is subtracted, and who is credited (METHOD §5)."""
+"""From rewards to advantages: what is subtracted, and who is credited (METHOD §5).
+
+A baseline that does not depend on a sample leaves the expected gradient as it is, so every mean here leaves the sample
+itself out. That holds for independent draws: one per cell, or with replacement. Draws without replacement depend on
+each other; credit per point then ignores how one draw shapes the next (tests/policy/test_bias.py measures it), credit
+per image does not.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +14,45 @@ from torch import Tensor
 from traqpoint.policy.config import PolicyConfig
 
 
-def leave_one_out(reward: Tensor, counted: Tensor) -> Tensor:
-    """For each sample the mean reward of the image's *other* counted samples: independent of it, so it adds no bias.
+def mean_of_others(reward: Tensor, counted: Tensor) -> Tensor:
+    """For each entry the mean over the *other* counted entries of its row; 0 where there is no other.
 
-    reward, counted: (B, N). Returns (B, N); 0 where there is no other.
+    reward, counted: (B, N). Returns (B, N).
     """
     reward = torch.where(counted, reward, torch.zeros_like(reward))
     count = counted.sum(1, keepdim=True) - counted.long()
     return (reward.sum(1, keepdim=True) - reward) / count.clamp(min=1) * (count > 0)
 
 
-def advantages(reward: Tensor, counted: Tensor, config: PolicyConfig) -> Tensor:
-    """Advantages (B, N) of rewards (B, N); exactly 0 where not `counted` (never visible, or nothing to draw)."""
-    reward = torch.where(counted, reward, torch.zeros_like(reward))
-    baseline = leave_one_out(reward, counted) if config.baseline == "leave_one_out" else torch.zeros_like(reward)
+def _point_baseline(reward: Tensor, counted: Tensor, num_cells: int, config: PolicyConfig, moving: float) -> Tensor:
+    if config.baseline == "leave_one_out":
+        return mean_of_others(reward, counted)
+    if config.baseline == "stratum":
+        parts = [(reward[:, part], counted[:, part]) for part in (slice(num_cells), slice(num_cells, None))]
+        return torch.cat([mean_of_others(*part) for part in parts], dim=1)
+    if config.baseline == "batch":
+        return mean_of_others(reward.reshape(1, -1), counted.reshape(1, -1)).reshape(reward.shape)
+    return torch.full_like(reward, moving if config.baseline == "moving" else 0.0)
+
+
+def advantages(
+    reward: Tensor, counted: Tensor, config: PolicyConfig, num_cells: int = 0, moving: float = 0.0
+) -> Tensor:
+    """Advantages (B, N) of rewards (B, N); exactly 0 where not `counted` (never visible, or nothing to draw).
+
+    num_cells: the first this many samples are one stratum, the rest another. moving: average reward of earlier steps.
+    """
     if config.credit == "image":
-        mean = reward.sum(1, keepdim=True) / counted.sum(1, keepdim=True).clamp(min=1)
-        reward = mean.expand_as(reward)
-    advantage = (reward - baseline) * counted
-    if config.normalise:
+        mean = torch.where(counted, reward, torch.zeros_like(reward)).sum(1) / counted.sum(1).clamp(min=1)
+        scalar, has = mean[None], counted.any(1)[None]
+        others = mean_of_others(scalar, has) if config.baseline == "batch" else torch.zeros_like(scalar)
+        baseline = others + (moving if config.baseline == "moving" else 0.0)
+        advantage = (scalar - baseline)[0, :, None] * counted
+    else:
+        advantage = torch.where(
+            counted, reward - _point_baseline(reward, counted, num_cells, config, moving), torch.zeros_like(reward)
+        )
+    if config.normalise == "deviation":
         deviation = (advantage.square().sum() / counted.sum().clamp(min=1)).sqrt()
         advantage = advantage / deviation.clamp(min=1e-6)
     return advantage

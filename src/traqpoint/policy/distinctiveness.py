@@ -6,21 +6,38 @@ import torch
 from torch import Tensor
 
 
-def distance_ratio(
-    reference: Tensor, found: Tensor, others: Tensor, xy: Tensor, xy_others: Tensor, radius: float
-) -> Tensor:
+def exclude_near(similarity: Tensor, xy: Tensor, stride: int, shape: tuple[int, int], radius: float) -> Tensor:
+    """Set the similarity (B, N, M) of points xy (B, N, 2) to negatives within `radius` px of them to -inf, in place.
+
+    The negatives are the centres of the stride × stride cells of an image of `shape` (H, W), row by row: only the few
+    cells around a point are touched. NaN positions exclude nothing.
+    """
+    rows, columns = -(-shape[0] // stride), -(-shape[1] // stride)
+    reach = int(radius / stride + 0.5)
+    steps = torch.arange(-reach, reach + 1, device=xy.device)
+    place = xy.nan_to_num(-1e6)
+    column = ((place[..., 0] / stride).floor().long().unsqueeze(-1) + steps).clamp(0, columns - 1)
+    row = ((place[..., 1] / stride).floor().long().unsqueeze(-1) + steps).clamp(0, rows - 1)
+    # The last cells may be cut: their centres are, as in pixel_grid, half a pixel inside the image at most.
+    x = (column * stride + stride / 2).clamp(max=shape[1] - 0.5)
+    y = (row * stride + stride / 2).clamp(max=shape[0] - 0.5)
+    across, down = (x - place[..., :1]).square(), (y - place[..., 1:]).square()
+    near = (down.unsqueeze(-1) + across.unsqueeze(-2) <= radius**2).flatten(2)
+    index = (row.unsqueeze(-1) * columns + column.unsqueeze(-2)).flatten(2)
+    # Clamped cells appear twice, with the same verdict.
+    values = similarity.gather(2, index).masked_fill_(near, -torch.inf)
+    return similarity.scatter_(2, index, values)
+
+
+def distance_ratio(reference: Tensor, found: Tensor, similarity: Tensor) -> Tensor:
     """d1 / d2 of points in one target frame.
 
-    reference: (B, N, D) unit descriptors of the points in the reference frame. found: (B, N, D), at their projections
-    xy (B, N, 2). others: (B, M, D) descriptors elsewhere in the target frame, at xy_others (B, M, 2).
-    d1 is the distance of a point to its projection, d2 to the nearest other descriptor that lies farther than `radius`
-    px from it. Returns (B, N); 0 if nothing lies outside the radius.
+    reference: (B, N, D) unit descriptors of the points in the reference frame. found: (B, N, D), at their projections.
+    similarity: (B, N, M), cosines of `reference` to the negatives, -inf where one is none. d1 is the distance of a
+    point to its projection, d2 to the nearest negative. Returns (B, N); 0 if there is no negative.
     """
     d1 = (2 - 2 * (reference * found).sum(-1)).clamp(min=0).sqrt()
-    similarity = reference @ others.transpose(1, 2)
-    near = torch.cdist(xy, xy_others) <= radius
-    nearest = similarity.masked_fill_(near, -torch.inf).amax(-1)
-    d2 = (2 - 2 * nearest).clamp(min=1e-12).sqrt()
+    d2 = (2 - 2 * similarity.amax(-1)).clamp(min=1e-12).sqrt()
     return d1 / d2
 
 

@@ -55,10 +55,14 @@ def tile_entropy(policy: Tensor, tile_px: int) -> Tensor:
     return masked_mean(entropy(logits), supported(logits))
 
 
-def policy_gradient_loss(samples: Samples, advantage: Tensor) -> Tensor:
-    """−mean_b (1/N) Σ_i A_i log π(x_i): its gradient is REINFORCE's. advantage: (B, N), detached, 0 where uncounted."""
+def policy_gradient_loss(samples: Samples, advantage: Tensor, reduction: str = "mean") -> Tensor:
+    """−mean_b (1/N) Σ_i A_i log π(x_i): its gradient is REINFORCE's. advantage: (B, N), detached, 0 where uncounted.
+
+    reduction "sum" leaves the 1/N out (released code).
+    """
     log_prob = torch.where(samples.possible, samples.log_prob, torch.zeros_like(samples.log_prob))
-    return -(advantage.detach() * log_prob).mean()
+    credited = advantage.detach() * log_prob
+    return -(credited.mean() if reduction == "mean" else credited.sum(1).mean())
 
 
 def warmup_loss(logits: Tensor, heatmap: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -68,15 +68,47 @@ def sample_image(
     return index, log_prob, flat.gather(1, index) > IMPOSSIBLE / 2
 
 
+def sample_image_with_replacement(
+    logits: Tensor, count: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`count` independent draws from the image's softmax (released code): index, log_prob, possible, (B, count)."""
+    log_p = log_probabilities(logits.flatten(1))
+    cumulative = log_p.detach().double().exp().cumsum(1)
+    uniform = torch.rand(logits.shape[0], count, generator=generator, dtype=torch.float64).to(logits.device)
+    index = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True).clamp(max=log_p.shape[1] - 1)
+    return index, log_p.gather(1, index), logits.flatten(1).gather(1, index) > IMPOSSIBLE / 2
+
+
 def sample_hybrid(
-    logits: Tensor, cell_px: int, num_global: int, generator: torch.Generator, shift: tuple[int, int] = (0, 0)
+    logits: Tensor,
+    cell_px: int,
+    num_global: int,
+    generator: torch.Generator,
+    shift: tuple[int, int] = (0, 0),
+    replacement: bool = False,
 ) -> Samples:
-    """One sample per cell and `num_global` more from the whole image; no pixel twice. logits: (B, H, W), restricted."""
+    """One sample per cell and `num_global` more from the whole image. logits: (B, H, W), restricted.
+
+    Without replacement no pixel is drawn twice: a twin would be the second nearest of its own distance ratio.
+    """
     index, log_prob, possible = sample_cells(logits, cell_px, generator, shift)
     num_cells = index.shape[1]
     if num_global:
-        more = sample_image(logits, num_global, generator, taken=index)
+        if replacement:
+            more = sample_image_with_replacement(logits, num_global, generator)
+        else:
+            more = sample_image(logits, num_global, generator, taken=index)
         index, log_prob, possible = (
             torch.cat([a, b], dim=1) for a, b in zip((index, log_prob, possible), more, strict=True)
         )
     return Samples(index.clamp(min=0), log_prob, possible, num_cells)
+
+
+def scored_by_image(samples: Samples, logits: Tensor) -> Samples:
+    """The same draws with the log-probability that the *image-wide* policy gives them (released code).
+
+    Right for global draws with replacement, wrong for draws from cells: their mass across cells then follows how often
+    a cell is drawn from, which is always once, whatever is earned there.
+    """
+    log_prob = log_probabilities(logits.flatten(1)).gather(1, samples.index)
+    return replace(samples, log_prob=log_prob)

@@ -1,0 +1,69 @@
+"""What policy_comparison.py compares: each variant flips few fields, and says which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from traqpoint.policy.config import PolicyConfig
+from traqpoint.policy.presets import PAPER, PRESETS, REFERENCE, SAMPLED
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One training run, but for its seed."""
+
+    policy: PolicyConfig | None
+    """None: no reward, see `kind`."""
+    what: str
+    """One line for the table."""
+    group: Literal["no reward", "estimator", "term", "sequence"]
+    """Part of the table."""
+    learning_rate: float = 3e-3
+    """Peak. 3e-3 is our default, 2e-4 the paper's."""
+    num_frames: int = 5
+    """T of the sequences; the number of frames per run is the same for all."""
+    start: Literal["initial", "untrained"] = "initial"
+    """Weights at the first step: after the short warm-up that all share, or random ones."""
+    kind: Literal["policy", "warmup", "initial", "untrained"] = "policy"
+    """policy: trained by rewards. warmup: trained on by imitation for the whole budget. initial: what all variants
+    start from. untrained: random weights."""
+
+
+OURS = PRESETS["traqpoint"]
+POINT = replace(PAPER, credit="point", baseline="leave_one_out", normalise="deviation")
+SHARP = replace(POINT, inverse_temperature=8.0, references="all")
+EXACT_RANK = replace(OURS, consistency="rank", combination="mean")
+
+VARIANTS: dict[str, Variant] = {
+    "untrained": Variant(None, "random weights", "no reward", kind="untrained"),
+    "initial": Variant(None, "short warm-up: where all others start", "no reward", kind="initial"),
+    "warmup": Variant(None, "imitation of FAST for the whole budget", "no reward", kind="warmup"),
+    "reference": Variant(REFERENCE, "the released code's arithmetic", "estimator", 2e-4),
+    "reference-lr": Variant(REFERENCE, "the same, learning rate 3e-3", "estimator"),
+    "paper": Variant(PAPER, "the paper's estimator and rewards", "estimator", 2e-4),
+    "paper-lr": Variant(PAPER, "the same, learning rate 3e-3", "estimator"),
+    "paper-point": Variant(POINT, "paper + credit per point, leave-one-out baseline", "estimator"),
+    "paper-sharp": Variant(SHARP, "… + logits times 8, every frame a reference", "estimator"),
+    "exact-rank": Variant(EXACT_RANK, "exact expectation of the paper's reward", "estimator"),
+    "sampled": Variant(SAMPLED, "re-detection reward, REINFORCE per point", "estimator", 1e-3),
+    "sampled-lr": Variant(SAMPLED, "the same, learning rate 3e-3", "estimator"),
+    "traqpoint": Variant(OURS, "exact expectation of the re-detection reward", "estimator"),
+    "no-warmup": Variant(OURS, "the same from random weights, no warm-up", "estimator", start="untrained"),
+    "rank": Variant(replace(OURS, consistency="rank"), "rank instead of re-detection", "term"),
+    "maximum": Variant(replace(OURS, consistency="maximum"), "distance to the nearest maximum instead", "term"),
+    "no-distinctiveness": Variant(replace(OURS, combination="consistency"), "without distinctiveness", "term"),
+    "no-consistency": Variant(replace(OURS, combination="distinctiveness"), "without consistency", "term"),
+    "no-scale": Variant(replace(OURS, normalise="none"), "rewards not scaled per image", "term"),
+    "no-image-term": Variant(replace(OURS, global_weight=0.0), "cells only, no image-wide term", "term"),
+    "no-entropy": Variant(replace(OURS, global_entropy=0.0), "no entropy", "term"),
+    "no-shift": Variant(replace(OURS, cell_shift=False), "fixed grid of cells", "term"),
+    "sample-negatives": Variant(replace(OURS, negatives="samples"), "negatives among the candidates only", "term"),
+    "blunt": Variant(replace(OURS, inverse_temperature=1.0), "logits times 1", "term"),
+    "target-gradient": Variant(replace(OURS, target_gradient=True), "+ gradient of the target's choice", "term"),
+    "every-pixel": Variant(replace(OURS, pixel_stride=1), "every pixel instead of every second", "term"),
+    "first-reference": Variant(replace(OURS, references="first"), "only the first frame is a reference", "sequence"),
+    "pairs": Variant(OURS, "pairs (T = 2)", "sequence", num_frames=2),
+    "three": Variant(OURS, "T = 3", "sequence", num_frames=3),
+    "eight": Variant(OURS, "T = 8", "sequence", num_frames=8),
+}

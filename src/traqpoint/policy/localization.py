@@ -1,0 +1,34 @@
+"""Localization reward: how near is the target's closest keypoint to where the point truly is? (METHOD §5, 3)"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from traqpoint.policy.distribution import IMPOSSIBLE
+from traqpoint.policy.redetection import RADIUS
+
+MAXIMUM_RADIUS = 2
+"""A local maximum is the largest of its (2r+1)² window: the detector's own non-maximum suppression."""
+
+
+def maximum_map(logits: Tensor, sigma: float) -> Tensor:
+    """For each pixel y, exp(−d² / 2σ²) with d the distance to the nearest local maximum of the map.
+
+    logits: (B, H, W) with impossible pixels restricted; these are no maxima. Returns (B, H, W) in [0, 1], 0 beyond
+    RADIUS · σ. Has no gradient. Every maximum counts, however low: it is where a detector would look.
+    """
+    logits = logits.detach()
+    highest = F.max_pool2d(logits.unsqueeze(1), 2 * MAXIMUM_RADIUS + 1, 1, MAXIMUM_RADIUS).squeeze(1)
+    peak = ((logits == highest) & (logits > IMPOSSIBLE / 2)).to(logits.dtype)
+    radius = max(1, round(RADIUS * sigma))
+    H, W = logits.shape[1:]
+    padded = F.pad(peak, (radius, radius, radius, radius))
+    out = torch.zeros_like(logits)
+    for dy in range(-radius, radius + 1):
+        for dx in range(-radius, radius + 1):
+            shifted = padded[:, radius + dy : radius + dy + H, radius + dx : radius + dx + W]
+            closeness = torch.exp(torch.tensor(-(dy * dy + dx * dx) / (2 * sigma**2)))
+            out = torch.maximum(out, closeness.to(logits) * shifted)
+    return out
