@@ -1,10 +1,16 @@
-"""``traqpoint eval compare``"""
+"""``traqpoint eval compare``, and the options that all benchmarks share."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
+from traqpoint.cli.evaluate import EvalOptions
 from traqpoint.cli.main import main
+from traqpoint.cli.options import parse
+from traqpoint.evaluation.method import label
 from traqpoint.evaluation.result import Result
+from traqpoint.matching.config import MatcherConfig
 
 
 @pytest.fixture
@@ -48,3 +54,38 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path, capsys):
 def test_no_results_are_a_wrong_usage(capsys):
     assert main(["eval", "compare"]) != 0
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb(EvalOptions):
+    """A benchmark that counts keypoints."""
+
+    def run(self) -> int:
+        def judge(method, folder, progress):
+            found = len(method(picture()))
+            return Result("count", label(method), {"points": found}, {}, {"dataset": "noise", "matcher": self.matcher})
+
+        self.evaluate(judge)
+        return 0
+
+
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (96, 128, 3), dtype=np.uint8)
+
+
+def test_a_benchmark_runs_all_methods_under_the_same_options_and_prints_their_table(tmp_path, capsys):
+    options = ["--out", str(tmp_path), "--methods", "SIFT", "ORB", "--max-keypoints", "20"]
+    verb = parse(Verb, [*options, "--matcher.max-ratio", "0.9"], "traqpoint eval count")
+    assert verb.matcher == MatcherConfig(max_ratio=0.9)
+    assert verb.run() == 0
+    table = capsys.readouterr().out
+    assert table.startswith("**count · noise**")
+    assert (tmp_path / "table.md").read_text() == table
+    assert Result.load(tmp_path / "ORB/result.json").stats["points"] == 20
+
+
+def test_the_settings_hold_what_numbers_depend_on_and_not_where_they_go(tmp_path):
+    one = parse(Verb, ["--out", str(tmp_path / "a"), "--methods", "SIFT", "--device", "cpu"], "eval")
+    two = parse(Verb, ["--out", str(tmp_path / "b"), "--methods", "ORB"], "eval")
+    seeded = parse(Verb, ["--out", str(tmp_path / "a"), "--methods", "SIFT", "--seed", "3"], "eval")
+    assert one.settings() == two.settings() != seeded.settings()
