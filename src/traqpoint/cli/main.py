@@ -19,6 +19,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "train policy": ("traqpoint.cli.train:Policy", "stage 2: keypoints by policy gradients"),
     "demo": ("traqpoint.cli.demo:Demo", "match and track real photographs beside SIFT and ORB"),
     "convert": ("traqpoint.cli.convert:Convert", "the authors' checkpoint into our weight file"),
+    "eval pose": ("traqpoint.cli.eval_pose:Pose", "relative pose between two images, against the truth"),
+    "eval homography": ("traqpoint.cli.eval_homography:Homography", "matches and maps of planes (HPatches)"),
     "eval compare": ("traqpoint.cli.evaluate:Compare", "results of several methods side by side"),
     "export onnx": ("traqpoint.cli.export:Onnx", "the network for other runtimes"),
     "info": ("traqpoint.cli.info:Info", "what a weight file holds"),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from traqpoint.errors import DataError, GeometryError
+from traqpoint.errors import ConfigError, DataError, GeometryError
 from traqpoint.geometry.camera import Camera
 from traqpoint.geometry.transforms import check_rigid
 
@@ -101,3 +101,17 @@ def collect_pairs(
         notes = (f"{line}; left out",)
     pairs = tuple(entry for entry in entries if isinstance(entry, PosePair))
     return PosePairs(name, images, pairs, cameras or {}, notes)
+
+
+def sampled(dataset: PosePairs, limit: int, seed: int = 0) -> PosePairs:
+    """At most `limit` pairs, drawn at random and the same for the same seed, with the images that they need."""
+    if limit < 1:
+        raise ConfigError(f"at least 1 pair is needed, got {limit}")
+    if limit >= len(dataset.pairs):
+        return dataset
+    chosen = torch.randperm(len(dataset.pairs), generator=torch.Generator().manual_seed(seed))[:limit]
+    pairs = tuple(dataset.pairs[i] for i in chosen.sort().values.tolist())
+    used = {name for pair in pairs for name in (pair.name_a, pair.name_b)}
+    images = {name: path for name, path in dataset.images.items() if name in used}
+    note = f"{limit} of {len(dataset.pairs)} pairs, drawn with seed {seed}"
+    return replace(dataset, images=images, pairs=pairs, notes=(*dataset.notes, note))

@@ -10,25 +10,19 @@ import torch
 from torch import Tensor
 
 from traqpoint.data.pose_pairs import PosePairs, collect_pairs, pose_pair
-from traqpoint.errors import ConfigError, DataError, FormatError
-from traqpoint.geometry.pixels import colmap_K_from_opencv
-from traqpoint.geometry.transforms import check_rigid, invert_rigid, rigid
+from traqpoint.errors import ConfigError, DataError
+from traqpoint.geometry.transforms import invert_rigid
 from traqpoint.io.colmap_model import NO_POINT, ColmapModel, read_model
+from traqpoint.io.strecha import read_strecha_cameras
 
 
 def read_colmap_pairs(
-    model: str | Path,
-    images: str | Path,
-    min_shared: int = 100,
-    max_shared: int | None = None,
-    limit: int | None = None,
-    seed: int = 0,
+    model: str | Path, images: str | Path, min_shared: int = 100, max_shared: int | None = None
 ) -> PosePairs:
     """Pairs of a COLMAP model that share min_shared … max_shared 3D points, in order of names.
 
-    limit: a random choice of so many of them, the same for the same seed. images: folder that the model's image names
-    start from; the files may have another size than the cameras. Pixels: COLMAP's own, nothing to convert. Raises
-    FormatError naming the model, DataError if no pair shares enough.
+    images: folder that the model's image names start from; the files may have another size than the cameras. Pixels:
+    COLMAP's own, nothing to convert. Raises FormatError naming the model, DataError if no pair shares enough.
     """
     if min_shared < 1 or (max_shared is not None and max_shared < min_shared):
         raise ConfigError(f"shared points must be a range from at least 1, got {min_shared} to {max_shared}")
@@ -38,9 +32,6 @@ def read_colmap_pairs(
     pairs = pairs[(count >= min_shared) & (count <= (max_shared or torch.inf))]
     if not len(pairs):
         raise DataError(f"{model}: no two images share {min_shared} to {max_shared or 'any number of'} points")
-    if limit is not None and limit < len(pairs):
-        chosen = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(seed))[:limit]
-        pairs = pairs[chosen.sort().values]
     entries = []
     for a, b in ((views[i], views[j]) for i, j in pairs.tolist()):
         b_from_a = b.cam_from_world @ invert_rigid(a.cam_from_world)
@@ -71,35 +62,16 @@ def shared_points(model: ColmapModel) -> tuple[Tensor, Tensor]:
     return torch.stack([pair // max(size, 1), pair % max(size, 1)], dim=-1), count
 
 
-def read_strecha_pairs(folder: str | Path, max_angle: float = 45.0) -> PosePairs:
+def read_strecha_pairs(folder: str | Path, images: str | Path | None = None, max_angle: float = 45.0) -> PosePairs:
     """Pairs of a scene of the Strecha benchmark whose viewing directions differ by at most `max_angle` degrees.
 
-    `folder` holds ``images/`` and cameras.txt with lines ``name fx fy cx cy R(9) t(3)``, cam_from_world, metres. The
-    file knows no overlap; the angle stands for it. Pixels: its principal points count from the first pixel's centre;
-    half a pixel is added. Raises FormatError naming file and line.
+    `folder` holds cameras.txt, which knows no overlap: the angle stands for it. images: folder of the images, by
+    default ``images`` in there. Raises FormatError naming file and line, DataError if no pair is left.
     """
-    path = Path(folder) / "cameras.txt"
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path}: cannot be read as a list of cameras ({error})") from None
-    cameras: dict[str, tuple[Tensor, Tensor]] = {}
-    for number, words in enumerate(map(str.split, lines), start=1):
-        if not words or words[0].startswith("#"):
-            continue
-        try:
-            values = torch.tensor([float(word) for word in words[1:]], dtype=torch.float64)
-        except ValueError as error:
-            raise FormatError(f"{path}:{number}: {error}") from None
-        if len(values) != 16:
-            raise FormatError(f"{path}:{number}: a camera is a name and 16 numbers, got {len(values)}")
-        K = torch.eye(3, dtype=torch.float64)
-        K[[0, 1, 0, 1], [0, 1, 2, 2]] = values[:4]
-        where = f"{path}:{number}"
-        cameras[words[0]] = colmap_K_from_opencv(K), check_rigid(rigid(values[4:13].reshape(3, 3), values[13:]), where)
+    cameras = read_strecha_cameras(folder)
     entries = []
     for (name_a, (K_a, pose_a)), (name_b, (K_b, pose_b)) in combinations(cameras.items(), 2):
         if float(pose_a[2, :3] @ pose_b[2, :3]) >= math.cos(math.radians(max_angle)):
             entries.append(pose_pair(name_a, name_b, K_a, K_b, pose_b @ invert_rigid(pose_a)))
-    files = {name: Path(folder) / "images" / name for name in cameras}
+    files = {name: Path(images or Path(folder) / "images") / name for name in cameras}
     return collect_pairs(Path(folder).absolute().name, files, entries, "error")
