@@ -118,15 +118,15 @@ def recording(request, tmp_path_factory):
 
 
 def test_the_same_place_has_the_same_colour_in_every_frame(recording):
-    """Pixel convention, units, direction of poses, distortion, registration: any of them wrong moves points, and half a
-    pixel in the principal points already doubles the difference in colour."""
+    """Pixel convention, units, direction of poses, distortion, registration: any of them wrong moves points. Half a
+    pixel in the principal points makes the difference in colour more than five times as large."""
     frames = read_rgbd(recording)
     assert len(frames) == len(POSES) and frames.name == str(recording)
     a, b, c = (frames.frame(i) for i in range(3))
     for other in (b, c):
         error, visible = color_error(a, other)
         assert visible > 0.3
-        assert min(color_error(a, other, 0.5)[0], color_error(a, other, -0.5)[0]) > 2 * error
+        assert min(color_error(a, other, 0.5)[0], color_error(a, other, -0.5)[0]) > 5 * error
     assert frames.overlap(0, 1) == pytest.approx(visible, abs=0.4)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -125,7 +126,7 @@ def find_scenes(folder: str | Path, scenes: Sequence[str] = ()) -> dict[str, lis
 def read_scene(files: Sequence[str | Path]) -> ScenePairs:
     """All pairs of one scene, from its scene_info files: LoFTR's with pair_infos, or D2-Net's with an overlap_matrix.
 
-    D2-Net's overlap has a direction: the smaller of the two counts. Frames without image, depth, calibration or pose
+    Where the overlap is listed in both directions the smaller one counts. Frames without image, depth, calibration or pose
     are left out. Raises FormatError naming the file, DataError if no pair is left or the files are of several scenes.
     """
     frames: dict[str, tuple[str, np.ndarray, np.ndarray]] = {}
@@ -140,7 +141,8 @@ def read_scene(files: Sequence[str | Path]) -> ScenePairs:
                     continue
                 for image, depth, K, pose in rows:
                     frames[image] = (depth, np.array(K, dtype=np.float64), np.array(pose, dtype=np.float64))
-                shares[min(rows[0][0], rows[1][0]), max(rows[0][0], rows[1][0])] = share
+                key = min(rows[0][0], rows[1][0]), max(rows[0][0], rows[1][0])
+                shares[key] = min(share, shares.get(key, share))
         except (IndexError, TypeError, ValueError) as error:
             raise FormatError(f"{file}: the pairs and the frames do not fit each other ({error})") from None
     if not shares:
@@ -256,7 +258,7 @@ def read_index(path: str | Path) -> SequenceIndex:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, AttributeError) as error:
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise FormatError(f"{path}: not an index of MegaDepth sequences ({error})") from None
     if str(arrays.pop("format", None)) != _FORMAT or set(arrays) != {field.name for field in fields(SequenceIndex)}:
         raise FormatError(f"{path}: not an index that `traqpoint data megadepth-sequences` has written")
