@@ -126,7 +126,7 @@ def find_scenes(folder: str | Path, scenes: Sequence[str] = ()) -> dict[str, lis
 def read_scene(files: Sequence[str | Path]) -> ScenePairs:
     """All pairs of one scene, from its scene_info files: LoFTR's with pair_infos, or D2-Net's with an overlap_matrix.
 
-    Where the overlap is listed in both directions the smaller one counts. Frames without image, depth, calibration or pose
+    Of an overlap listed in both directions the smaller counts. Frames without image, depth, calibration or pose
     are left out. Raises FormatError naming the file, DataError if no pair is left or the files are of several scenes.
     """
     frames: dict[str, tuple[str, np.ndarray, np.ndarray]] = {}
