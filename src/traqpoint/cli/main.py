@@ -17,6 +17,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "track": ("traqpoint.cli.track:Track", "tracks through a video, with a picture, a film and statistics"),
     "train descriptor": ("traqpoint.cli.train:Descriptor", "stage 1: a descriptor from known correspondences"),
     "train policy": ("traqpoint.cli.train:Policy", "stage 2: keypoints by policy gradients"),
+    "data megadepth-sequences": ("traqpoint.cli.data:MegaDepthSequences", "choose training sequences of MegaDepth"),
     "demo": ("traqpoint.cli.demo:Demo", "match and track real photographs beside SIFT and ORB"),
     "convert": ("traqpoint.cli.convert:Convert", "the authors' checkpoint into our weight file"),
     "eval pose": ("traqpoint.cli.eval_pose:Pose", "relative pose between two images, against the truth"),
