@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from traqpoint.errors import ConfigError, DataError, WeightsError
 from traqpoint.geometry.warp import HomographyGeometry
 from traqpoint.image import write_image
 from traqpoint.models.traqpoint import TraqPoint
-from traqpoint.policy.config import PRESETS
+from traqpoint.policy.presets import PRESETS
 from traqpoint.training.config import DataConfig, DescriptorConfig, DescriptorTraining, LoopConfig, PolicyTraining
 from traqpoint.training.descriptor_step import descriptor_step, dual_softmax_loss
 from traqpoint.training.loop import learning_rate
@@ -89,7 +90,7 @@ def test_the_policy_step_trains_the_detector_and_nothing_else(batch, preset):
     before = {k: v.clone() for k, v in model.descriptor.state_dict().items()}
     loss, stats = policy_step(batch, model, PRESETS[preset], Weights(1.0, 1.0), torch.Generator().manual_seed(0))
     loss.backward()
-    assert torch.isfinite(loss) and 0 <= stats["reward"] <= 1
+    assert torch.isfinite(loss) and 0 <= stats["reward"] <= 2  # the released code adds two rewards
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.detector.parameters())
     assert all(p.grad is None for p in model.descriptor.parameters())
     assert all(torch.equal(v, before[k]) for k, v in model.descriptor.state_dict().items())
@@ -124,11 +125,23 @@ def test_frames_that_do_not_overlap_give_a_finite_loss_without_reward(batch):
 
 
 def test_the_schedule_imitates_first_and_rewards_last():
-    config = replace(PRESETS["traqpoint"], warmup_steps=100)
-    assert schedule(0, config) == Weights(0.0, config.warmup_weight)
-    middle = schedule(75, config)
+    config = replace(PRESETS["traqpoint"], warmup_share=0.1)
+    assert schedule(0.0, config) == Weights(0.0, config.warmup_weight)
+    middle = schedule(0.075, config)
     assert 0 < middle.reward < 1 and 0 < middle.warmup < config.warmup_weight
-    assert schedule(100, config) == Weights(1.0, 0.0)
+    assert schedule(0.1, config) == Weights(1.0, 0.0)
+
+
+def test_the_papers_schedule_rewards_from_the_start():
+    config = PRESETS["paper"]
+    assert schedule(0.0, config) == Weights(0.1, 10.0)
+    assert schedule(0.05, config) == pytest.approx(Weights(0.55, 5.0))
+    assert schedule(0.1, config) == Weights(1.0, 0.0)
+
+
+def test_the_released_codes_entropy_falls_to_a_third():
+    config = PRESETS["reference"]
+    assert schedule(0.0, config).entropy == 1 and schedule(1.0, config).entropy == pytest.approx(1 / 3)
 
 
 def test_the_learning_rate_rises_then_falls_to_its_end():
@@ -158,9 +171,9 @@ def test_a_resumed_run_equals_a_straight_one(photos, tmp_path, monkeypatch):
 
 def test_both_stages_run_on_photos_and_worlds_and_give_loadable_weights(photos, tmp_path):
     worlds = WorldsConfig(image_size=(64, 64), num_frames=3, num_textures=3, texture_size=64, num_objects=2)
-    data = DataConfig(photos, worlds_share=0.5, homography=SMALL, worlds=worlds)
+    data = DataConfig(photos, (("worlds", 0.5), ("homography", 0.5)), homography=SMALL, worlds=worlds)
     first = train_descriptor(replace(descriptor_run(photos, tmp_path / "d", 3), data=data))
-    policy = replace(PRESETS["traqpoint"], warmup_steps=2)
+    policy = replace(PRESETS["traqpoint"], warmup_share=0.7)
     second = train_policy(PolicyTraining(data, str(first), tmp_path / "p", loop(3), policy))
     a, b = TraqPoint.from_pretrained(first), TraqPoint.from_pretrained(second)
     warm = TraqPoint.from_pretrained(tmp_path / "p" / "warmup.safetensors")
@@ -215,8 +228,7 @@ def test_a_corrupt_checkpoint_is_named(photos, tmp_path):
     [
         lambda: LoopConfig(steps=0),
         lambda: LoopConfig(precision="fp8"),
-        lambda: DataConfig(),
-        lambda: DataConfig(worlds_share=2.0),
+        lambda: PolicyTraining(DataConfig(), "traqpoint-s", Path("unused")),
         lambda: HomographyConfig(image_size=8),
         lambda: HomographyConfig(zoom=(0.5, 1.0)),
         lambda: replace(PRESETS["paper"], estimator="exact", target_gradient=True),

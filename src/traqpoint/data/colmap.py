@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from traqpoint.data.base import Source
 from traqpoint.data.frames import PosedSet, stack_cameras
 from traqpoint.data.mixture import Mixture
 from traqpoint.data.posed import PosedConfig, PosedSequences
+from traqpoint.data.posed_folders import shared_points
 from traqpoint.errors import ConfigError, DataError, GeometryError
 from traqpoint.geometry.camera import Camera
 from traqpoint.geometry.pixels import inside, pixel_grid
@@ -22,7 +23,7 @@ from traqpoint.geometry.sparse import SparseGeometry, nearest_observation
 from traqpoint.geometry.transforms import check_rigid
 from traqpoint.image import read_image, to_tensor
 from traqpoint.io.colmap_depth import read_depth_map
-from traqpoint.io.colmap_model import ColmapModel, ModelImage, read_model
+from traqpoint.io.colmap_model import NO_POINT, ColmapModel, ModelImage, read_model
 from traqpoint.types import Device, Frame
 
 MODEL_FOLDERS = ("sparse/0", "sparse", ".")
@@ -76,10 +77,9 @@ class ColmapSet:
         self._folder = Path(images) if images is not None else workspace / "images"
         depth_maps = workspace / "stereo" / "depth_maps"
         self._depth_maps = depth_maps if depth_maps.is_dir() and any(depth_maps.glob("*.bin")) else None
-        self._views = self._present(model)
-        self._points = [model.rows(view.point3D[view.point3D >= 0]) for view in self._views]
-        self._xyz = model.xyz
-        self.common = common_points(self._points, len(model.xyz))
+        self._model = self._present(model)
+        self._views = list(self._model.images.values())
+        self._common = common_points(self._model)
 
     @property
     def names(self) -> list[str]:
@@ -95,7 +95,7 @@ class ColmapSet:
 
     def shares(self, source: int) -> Tensor:
         """(len(self),) share of the source's points that each frame observes too."""
-        common = self.common[source]
+        common = self._common[source]
         return common / common[source].clamp(min=1)
 
     def overlap(self, source: int, target: int) -> float:
@@ -111,11 +111,11 @@ class ColmapSet:
             depth = self._depth(view, camera)
         elif bool(camera.distortion.any()):
             image = undistort(image, camera)
-        seen = view.point3D >= 0
-        rays = view.camera.unproject(view.xy[seen])
         pose = view.cam_from_world
-        z = self._xyz[self._points[index]] @ pose[2, :3] + pose[2, 3]
-        return TrackFrame(image, camera.K, pose, depth, rays=rays, points=self._points[index], z=z)
+        rays = view.camera.unproject(view.xy[view.point3D != NO_POINT])
+        points = self._model.rows(_observed(view))
+        z = self._model.xyz[points] @ pose[2, :3] + pose[2, 3]
+        return TrackFrame(image, camera.K, pose, depth, rays=rays, points=points, z=z)
 
     def _depth(self, view: ModelImage, camera: Camera) -> Tensor:
         assert self._depth_maps is not None
@@ -133,12 +133,13 @@ class ColmapSet:
             raise GeometryError(f"{path}: {tuple(depth.shape[::-1])} px, but its image has {camera.image_size}")
         return depth
 
-    def _present(self, model: ColmapModel) -> list[ModelImage]:
+    def _present(self, model: ColmapModel) -> ColmapModel:
+        """The model without the images that are not in the folder."""
         if not model.images:
             raise DataError(f"{self.name}: the model has no registered image")
-        views = [view for view in model.images.values() if (self._folder / view.name).is_file()]
-        missing = [name for name in model.images if not (self._folder / name).is_file()]
-        if not views:
+        there = {name: view for name, view in model.images.items() if (self._folder / name).is_file()}
+        missing = [name for name in model.images if name not in there]
+        if not there:
             raise DataError(f"{self._folder}: none of the model's {len(missing)} images is here, such as {missing[0]}")
         if missing:
             warnings.warn(
@@ -146,9 +147,9 @@ class ColmapSet:
                 f"{missing[0]}; training goes on without them",
                 stacklevel=4,
             )
-        for view in views:
-            check_rigid(view.cam_from_world, f"{self.name}: {view.name}")
-        return views
+        for name, view in there.items():
+            check_rigid(view.cam_from_world, f"{self.name}: {name}")
+        return replace(model, images=there)
 
 
 class ColmapSequences(PosedSequences):
@@ -210,23 +211,16 @@ def stack_tracks(batch: Sequence[Sequence[TrackFrame]], radius: float) -> Sparse
     )
 
 
-def common_points(points: Sequence[Tensor], num_points: int) -> Tensor:
-    """How many points two frames both observe: (N, N) int64, how many they observe at all on the diagonal.
+def common_points(model: ColmapModel) -> Tensor:
+    """How many points two images both observe: (N, N) int64, on the diagonal how many they observe at all."""
+    common = torch.diag(torch.tensor([len(_observed(view).unique()) for view in model.images.values()]))
+    pairs, count = shared_points(model)
+    common[pairs[:, 0], pairs[:, 1]] = common[pairs[:, 1], pairs[:, 0]] = count
+    return common
 
-    points: the points of each of N frames, (K,) int64 below num_points.
-    """
-    sets = [frame.unique() for frame in points]
-    frame_of = torch.arange(len(sets)).repeat_interleave(torch.tensor([len(s) for s in sets]))
-    flat = torch.cat(sets)
-    frame_of = frame_of[flat.argsort(stable=True)]  # frames of point 0, then those of point 1 …
-    count = torch.bincount(flat, minlength=num_points)
-    begin = count.cumsum(0) - count
-    rows = []
-    for frame in sets:
-        repeats = count[frame]
-        within = torch.arange(int(repeats.sum())) - (repeats.cumsum(0) - repeats).repeat_interleave(repeats)
-        rows.append(torch.bincount(frame_of[begin[frame].repeat_interleave(repeats) + within], minlength=len(sets)))
-    return torch.stack(rows)
+
+def _observed(view: ModelImage) -> Tensor:
+    return view.point3D[view.point3D != NO_POINT]
 
 
 def undistort(image: Tensor, camera: Camera) -> Tensor:

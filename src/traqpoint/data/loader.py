@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import traceback
 import warnings
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+import torch.multiprocessing
 
 from traqpoint import optional
 from traqpoint.data.base import Source, unreadable
 from traqpoint.errors import DataError, TraqPointError
 from traqpoint.types import Sequence
+
+AHEAD = 2
+"""Batches that each worker has made or is making while others are used."""
+
+LIKELY_CAUSE = {"SIGKILL": " (out of memory?)", "SIGBUS": " (shared memory full?)"}
+"""Of a worker's end, by the signal that ended it."""
 
 Problems = dict[tuple[str, int], str]
 """See base.unreadable."""
@@ -25,8 +34,8 @@ class Loader:
 
     workers = 0: each is made when asked for, everything random from `generator`. workers > 0: made ahead, on the CPU,
     each from a generator of its own that depends on `seed` and the batch's number alone: neither the number of workers
-    nor the place where a run was continued changes a batch. A worker that dies ends the context with a DataError that
-    names it and says how.
+    nor the place where a run was continued changes a batch. Raises what the source raises, and DataError that names a
+    worker that died and says how.
     """
 
     def __init__(
@@ -41,35 +50,17 @@ class Loader:
     ) -> None:
         self.unreadable: Problems = {}
         """What the source could not read so far."""
-        self._batches: Iterator[tuple[Sequence, Problems] | TraqPointError]
-        if workers == 0:
-            self._batches = ((source.sample(batch_size, generator), unreadable(source)) for _ in range(start, stop))
+        self._workers = [_Worker(number, source, batch_size, seed) for number in range(min(workers, stop - start))]
+        if self._workers:
+            self._batches = self._from_workers(start, stop)
         else:
-            self._batches = iter(
-                DataLoader(
-                    _Batches(source, batch_size, seed),
-                    batch_size=None,
-                    sampler=range(start, stop),
-                    num_workers=workers,
-                    collate_fn=_as_is,
-                    worker_init_fn=_begin_worker,
-                    generator=torch.Generator(),  # its draw of a seed must not move the global one
-                )
-            )
-        self._in_workers = workers > 0
+            self._batches = (self._noted(_make(source, batch_size, generator)) for _ in range(start, stop))
 
     def __iter__(self) -> Iterator[Sequence]:
         return self
 
     def __next__(self) -> Sequence:
-        batch = next(self._batches)
-        if isinstance(batch, TraqPointError):
-            raise batch
-        sequence, problems = batch
-        if problems and not self.unreadable and self._in_workers:
-            warnings.warn(f"left out, here and from now on: {next(iter(problems.values()))}", stacklevel=2)
-        self.unreadable |= problems
-        return sequence
+        return next(self._batches)
 
     def __enter__(self) -> Loader:
         return self
@@ -77,13 +68,25 @@ class Loader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._batches = iter(())  # the last reference to the workers
-        # PyTorch reports a dead worker from a signal handler: the error surfaces at any line of the loop.
-        if isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"):
-            reason = " ".join(str(error).split()).removeprefix("DataLoader worker").replace("num_workers", "workers")
-            raise DataError(
-                f"a data worker{reason} The last checkpoint is kept: the same command continues from it"
-            ) from None
+        for worker in self._workers:
+            worker.end()
+
+    def _from_workers(self, start: int, stop: int) -> Iterator[Sequence]:
+        turn = len(self._workers)
+        for index in range(start, min(stop, start + AHEAD * turn)):
+            self._workers[(index - start) % turn].ask(index)
+        for index in range(start, stop):
+            worker = self._workers[(index - start) % turn]
+            batch = worker.answer()
+            if index + AHEAD * turn < stop:
+                worker.ask(index + AHEAD * turn)
+            if batch[1] and not self.unreadable:
+                warnings.warn(f"left out from now on: {next(iter(batch[1].values()))}", stacklevel=2)
+            yield self._noted(batch)
+
+    def _noted(self, batch: tuple[Sequence, Problems]) -> Sequence:
+        self.unreadable |= batch[1]
+        return batch[0]
 
 
 def batch_generator(seed: int, index: int) -> torch.Generator:
@@ -92,25 +95,76 @@ def batch_generator(seed: int, index: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state[0]))
 
 
-class _Batches(Dataset):
-    """Batches by their number, with what was found unreadable since the last one of this process."""
+class _Worker:
+    """A process that answers numbers with batches."""
 
-    def __init__(self, source: Source, batch_size: int, seed: int) -> None:
-        self.source, self.batch_size, self.seed = source, batch_size, seed
+    def __init__(self, number: int, source: Source, batch_size: int, seed: int) -> None:
+        # A fork shares the photos in memory, and needs no import guard in the user's script.
+        context = torch.multiprocessing.get_context("fork" if sys.platform == "linux" else None)
+        self._name = f"data worker {number}"
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, source, batch_size, seed), daemon=True)
+        self._process.start()
+        theirs.close()  # or its death would not be seen at this end
 
-    def __getitem__(self, index: int) -> tuple[Sequence, Problems] | TraqPointError:
-        before = set(unreadable(self.source))
+    def ask(self, index: int) -> None:
         try:
-            sequence = self.source.sample(self.batch_size, batch_generator(self.seed, index))
-        except TraqPointError as error:  # raised in the worker, it would come back as a traceback
+            self._pipe.send(index)
+        except OSError as error:
+            raise self._why(error) from error
+
+    def answer(self) -> tuple[Sequence, Problems]:
+        try:
+            answer = self._pipe.recv()
+        except (OSError, EOFError) as error:
+            raise self._why(error) from error
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def end(self) -> None:
+        self._process.terminate()
+        self._process.join()
+        self._pipe.close()
+
+    def _why(self, error: Exception) -> Exception:
+        self._process.join(5)
+        code = self._process.exitcode
+        if code is None:
             return error
-        return sequence, {key: why for key, why in unreadable(self.source).items() if key not in before}
+        if code < 0:
+            name = signal.Signals(-code).name
+            how = f"was killed by {name}{LIKELY_CAUSE.get(name, '')}"
+        else:
+            how = f"ended with exit code {code}"
+        where = f"{self._name} (pid {self._process.pid})"
+        return DataError(f"{where} {how}; the last checkpoint is kept, the same command goes on from it")
 
 
-def _as_is(batch: Any) -> Any:
-    return batch
-
-
-def _begin_worker(worker: int) -> None:
+def _serve(pipe: Connection, source: Source, batch_size: int, seed: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the loop ends this one
+    torch.set_num_threads(1)
     optional.load("cv2").setNumThreads(0)  # its pool does not survive a fork
     warnings.simplefilter("ignore")  # the loader warns, once for all workers
+    while True:
+        try:
+            index = pipe.recv()
+        except EOFError:  # the loop was killed
+            return
+        pipe.send(_answer(source, batch_size, batch_generator(seed, index)))
+
+
+def _answer(source: Source, batch_size: int, generator: torch.Generator) -> tuple[Sequence, Problems] | Exception:
+    try:
+        return _make(source, batch_size, generator)
+    except TraqPointError as error:
+        return error
+    except Exception:  # its traceback would be lost between the processes
+        return RuntimeError(f"in a data worker:\n{traceback.format_exc()}")
+
+
+def _make(source: Source, batch_size: int, generator: torch.Generator) -> tuple[Sequence, Problems]:
+    """A batch, and what was found unreadable since the last one."""
+    before = set(unreadable(source))
+    sequence = source.sample(batch_size, generator)
+    return sequence, {key: why for key, why in unreadable(source).items() if key not in before}

@@ -2,36 +2,78 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from traqpoint.data.colmap import ColmapConfig
 from traqpoint.data.homography import HomographyConfig
+from traqpoint.data.megadepth import MegaDepthConfig
+from traqpoint.data.rgbd import RgbdConfig
 from traqpoint.data.worlds import WorldsConfig
 from traqpoint.errors import ConfigError
 from traqpoint.models.traqpoint import ModelConfig
 from traqpoint.policy.config import PolicyConfig
 
+SOURCE_PATHS: dict[str, tuple[str, ...]] = {
+    "homography": ("photos",),
+    "worlds": (),
+    "video": ("videos",),
+    "rgbd": ("rgbd.folders",),
+    "megadepth": ("megadepth.root", "megadepth.sequences"),
+    "colmap": ("colmap.workspaces",),
+}
+"""What a mixture can hold, and the fields of DataConfig that each source needs."""
+
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where sequences come from: a mixture of homography sequences and synthetic worlds."""
+    """Where sequences come from: a weighted mixture of sources; see docs/data.md."""
 
     photos: Path | None = None
-    """Folder of photos for homography sequences and as textures of worlds; without it only procedural worlds."""
-    worlds_share: float = 0.0
-    """Share of batches that come from synthetic worlds; the rest are homography sequences."""
+    """Folder of photos for homography sequences and as textures of worlds; without it worlds are procedural."""
+    mixture: tuple[tuple[str, float], ...] = (("homography", 1.0),)
+    """Sources and their weights: each batch comes from one, in proportion. homography, worlds, video, rgbd, megadepth,
+    colmap."""
     max_photos: int | None = None
     """Use the first this many photos (sorted by path)."""
     homography: HomographyConfig = field(default_factory=HomographyConfig)
-    """Homography sequences."""
+    """Homography sequences, of photos and of a video's frames."""
     worlds: WorldsConfig = field(default_factory=WorldsConfig)
     """Synthetic worlds."""
+    videos: tuple[Path, ...] = ()
+    """Video files or folders of frames without geometry: their frames serve as photos of homography sequences."""
+    rgbd: RgbdConfig = field(default_factory=RgbdConfig)
+    """RGB-D recordings."""
+    megadepth: MegaDepthConfig = field(default_factory=MegaDepthConfig)
+    """MegaDepth."""
+    colmap: ColmapConfig = field(default_factory=ColmapConfig)
+    """COLMAP workspaces."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.worlds_share <= 1:
-            raise ConfigError(f"worlds_share must lie in [0, 1], got {self.worlds_share}")
-        if self.photos is None and self.worlds_share < 1:
-            raise ConfigError("homography sequences need a folder of photos: set photos, or worlds_share to 1")
+        for name, weight in self.mixture:
+            if name not in SOURCE_PATHS:
+                raise ConfigError(f"mixture: unknown source {name!r}; known are {', '.join(SOURCE_PATHS)}")
+            if not 0 <= weight < math.inf:
+                raise ConfigError(f"mixture: the weight of {name} must be finite and not negative, got {weight}")
+        if len(dict(self.mixture)) < len(self.mixture):
+            raise ConfigError("mixture: a source is named twice")
+        if not self.used:
+            raise ConfigError("mixture: no source has a positive weight")
+
+    @property
+    def used(self) -> dict[str, float]:
+        """The sources of positive weight."""
+        return {name: weight for name, weight in self.mixture if weight > 0}
+
+    def require_paths(self) -> None:
+        """Raise ConfigError if a source lacks its path. Not on construction: a file and the command line may each hold
+        a part of this configuration."""
+        for name in self.used:
+            for path in SOURCE_PATHS[name]:
+                if not operator.attrgetter(path)(self):
+                    raise ConfigError(f"the source {name} of the mixture needs a path: set data.{path}")
 
 
 @dataclass(frozen=True)
@@ -50,6 +92,8 @@ class LoopConfig:
     """AdamW's."""
     clip_norm: float = 1.0
     """Largest norm of the gradient."""
+    workers: int = 0
+    """Processes that make batches ahead, on the CPU; 0: they are made in the loop, on the device of the training."""
     seed: int = 0
     """Of the initial weights and of everything drawn afterwards."""
     device: str = "auto"
@@ -62,6 +106,8 @@ class LoopConfig:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch_size < 1 or self.checkpoint_every < 1:
             raise ConfigError("steps, batch_size and checkpoint_every must be at least 1")
+        if self.workers < 0:
+            raise ConfigError(f"workers must not be negative, got {self.workers}")
         if self.precision not in ("bf16", "float32"):
             raise ConfigError(f"precision must be bf16 or float32, got {self.precision!r}")
 
@@ -100,6 +146,7 @@ class DescriptorTraining:
     """A file with the backbone's pretrained weights (DINOv3 ConvNeXt, ResNet-50), for a base descriptor."""
 
     def __post_init__(self) -> None:
+        self.data.require_paths()
         if self.backbone is not None and (self.init is not None or self.model.descriptor != "base"):
             raise ConfigError("backbone weights are for a new base descriptor: set model.descriptor to base, no init")
 
@@ -118,3 +165,6 @@ class PolicyTraining:
     """Steps, rates, device."""
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     """Estimator, rewards and their weights."""
+
+    def __post_init__(self) -> None:
+        self.data.require_paths()

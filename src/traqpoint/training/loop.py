@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from traqpoint.data.base import Source
+from traqpoint.data.loader import Loader
 from traqpoint.errors import ConfigError
 from traqpoint.inference.extractor import resolve_device
 from traqpoint.models.layers import channels_last
@@ -56,8 +57,9 @@ def run(
 ) -> None:
     """Train `module` in place for config.steps updates, from the last checkpoint in `out` if there is one.
 
-    Every step's numbers go to out/log.jsonl; a step whose loss or gradient is not finite is skipped and counted there.
-    Interrupting keeps the last checkpoint.
+    Every step's numbers go to out/log.jsonl; a step whose loss or gradient is not finite is skipped and counted there,
+    and so are the frames that the source could not read. Interrupting, or losing a worker (DataError), keeps the last
+    checkpoint.
     """
     device = resolve_device(config.device)
     channels_last(module.to(device))
@@ -66,10 +68,11 @@ def run(
     checkpoint = out / "checkpoint.pt"
     start = load_checkpoint(checkpoint, module, optimizer, generator) if checkpoint.exists() else 0
     skipped = 0
-    with RunLog(out, start) as log:
+    loader = Loader(source, config.batch_size, start, config.steps, generator, config.seed, config.workers)
+    with RunLog(out, start) as log, loader:
         for i in range(start, config.steps):
             began = time.perf_counter()
-            batch = source.sample(config.batch_size, generator).to(device)
+            batch = next(loader).to(device)
             loaded = time.perf_counter()
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate((i + 1) / config.steps, config)
@@ -84,7 +87,8 @@ def run(
             else:
                 skipped += 1
             times = {"data_s": loaded - began, "step_s": time.perf_counter() - loaded}
-            stats = {**stats, "gradient_norm": float(norm), "skipped": skipped, **times}
+            counts = {"skipped": skipped, "unreadable": len(loader.unreadable)}
+            stats = {**stats, "gradient_norm": float(norm), **counts, **times}
             log.write(i + 1, stats)
             report(i + 1, stats)
             if (i + 1) % config.checkpoint_every == 0 or i + 1 == config.steps:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
-from traqpoint.data.base import Source, load_photos
+from traqpoint.data.base import Source, load_photos, load_video_frames
+from traqpoint.data.colmap import colmap_sequences
 from traqpoint.data.homography import HomographySequences
+from traqpoint.data.megadepth import MegaDepthSequences
+from traqpoint.data.mixture import Mixture
+from traqpoint.data.rgbd import rgbd_sequences
 from traqpoint.data.worlds import Worlds
 from traqpoint.inference.extractor import resolve_device
 from traqpoint.models import weights
@@ -19,8 +25,8 @@ from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.training.config import DataConfig, DescriptorTraining, PolicyTraining
 from traqpoint.training.descriptor_step import descriptor_step
 from traqpoint.training.loop import Report, as_dict, claim_folder, run
-from traqpoint.training.policy_step import policy_step, schedule
-from traqpoint.types import Sequence
+from traqpoint.training.policy_step import MovingAverage, policy_step, schedule
+from traqpoint.types import Device, Sequence
 
 TEXTURE_PX = 512
 """Side of the square textures that worlds make of photos."""
@@ -28,45 +34,56 @@ MAX_TEXTURES = 128
 """At most this many photos become textures, spread over the folder: with their levels each takes 10 MB of memory."""
 
 
-class Mixture:
-    """Each batch comes from one of two sources, the first with probability `share`."""
-
-    def __init__(self, first: Source, second: Source, share: float) -> None:
-        self.first, self.second, self.share = first, second, share
-
-    def sample(self, batch_size: int, generator: torch.Generator) -> Sequence:
-        chosen = self.first if float(torch.rand((), generator=generator)) < self.share else self.second
-        return chosen.sample(batch_size, generator)
-
-
-def build_source(config: DataConfig, device: torch.device) -> Source:
+def build_source(config: DataConfig, device: Device) -> Source:
     """The sequences that `config` describes, made on `device`."""
-    photos = load_photos(config.photos, limit=config.max_photos) if config.photos is not None else []
-    if config.worlds_share == 0:
-        return HomographySequences(photos, config.homography, device)
+    photos = []
+    if config.photos is not None and ("homography" in config.used or "worlds" in config.used):
+        photos = load_photos(config.photos, limit=config.max_photos)
+    makers: dict[str, Callable[[], Source]] = {
+        "homography": lambda: HomographySequences(photos, config.homography, device),
+        "worlds": lambda: Worlds(config.worlds, _textures(photos), device),
+        "video": lambda: HomographySequences(
+            [frame for video in config.videos for frame in load_video_frames(video)], config.homography, device
+        ),
+        "rgbd": lambda: rgbd_sequences(config.rgbd, device),
+        "megadepth": lambda: MegaDepthSequences(config.megadepth, device),
+        "colmap": lambda: colmap_sequences(config.colmap, device),
+    }
+    return Mixture([(makers[name](), weight) for name, weight in config.used.items()])
+
+
+def _textures(photos: list[Tensor]) -> Tensor | None:
+    """(N, 3, S, S) in [0, 1], or None without photos."""
     size = (TEXTURE_PX, TEXTURE_PX)
     chosen = photos[:: -(-len(photos) // MAX_TEXTURES)] if photos else []
     squares = [F.interpolate(p[None].float() / 255, size=size, mode="bilinear", antialias=True) for p in chosen]
-    worlds = Worlds(config.worlds, torch.cat(squares) if squares else None, device)
-    if config.worlds_share == 1:
-        return worlds
-    return Mixture(worlds, HomographySequences(photos, config.homography, device), config.worlds_share)
+    return torch.cat(squares) if squares else None
 
 
-def _identity(name: str | None) -> dict[str, str]:
-    """The hash of the weights that a run starts from: a file that was replaced since makes another run."""
-    return {} if name is None else {"weights_sha256": weights.read(name)[1]["sha256"]}
+def _source(config: DescriptorTraining | PolicyTraining) -> Source:
+    # A worker is a fork: CUDA does not survive that.
+    return build_source(config.data, "cpu" if config.loop.workers else resolve_device(config.loop.device))
+
+
+def _identity(config: DescriptorTraining | PolicyTraining, start: str | None) -> dict:
+    """What makes a run this one: its configuration, and the hash of the weights `start` in case the file is replaced.
+
+    All numbers of workers but 0 give the same batches, and a run may go on with another one.
+    """
+    identity = as_dict(config)
+    identity["loop"]["workers"] = min(1, config.loop.workers)
+    return identity if start is None else identity | {"weights_sha256": weights.read(start)[1]["sha256"]}
 
 
 def train_descriptor(config: DescriptorTraining, report: Report = lambda *_: None) -> Path:
     """Stage 1. Returns the path of the weights, in config.out; the detector in them is untrained."""
-    source = build_source(config.data, resolve_device(config.loop.device))
+    source = _source(config)
     torch.manual_seed(config.loop.seed)
     model = (TraqPoint.from_pretrained(config.init) if config.init else TraqPoint(config.model)).train()
     if config.backbone is not None and isinstance(model.descriptor, BaseDescriptor):
         load_backbone(model.descriptor.backbone, config.backbone)
     # Last: a wrong path above leaves no folder that then refuses the right one.
-    claim_folder(config.out, as_dict(config) | _identity(config.init))
+    claim_folder(config.out, _identity(config, config.init))
 
     def step(batch: Sequence, index: int, generator: torch.Generator):
         return descriptor_step(batch, model, config.descriptor, generator)
@@ -83,21 +100,30 @@ def train_policy(config: PolicyTraining, report: Report = lambda *_: None) -> Pa
     The state after the warm-up's imitation, before any reward, is kept beside them as warmup.safetensors.
     """
     device = resolve_device(config.loop.device)
-    source = build_source(config.data, device)
+    source = _source(config)
     torch.manual_seed(config.loop.seed)
     frozen = TraqPoint.from_pretrained(config.descriptor)
     model = TraqPoint(frozen.config).train()
     model.descriptor = frozen.descriptor
-    claim_folder(config.out, as_dict(config) | _identity(config.descriptor))
+    claim_folder(config.out, _identity(config, config.descriptor))
     # Frozen means frozen: no gradient, and no running statistics either.
     channels_last(model.descriptor.to(device).eval().requires_grad_(False))
 
-    def step(batch: Sequence, index: int, generator: torch.Generator):
-        if index == config.policy.warmup_steps // 2:
-            model.save_pretrained(config.out / "warmup.safetensors", {"stage": "warm-up"})
-        return policy_step(batch, model, config.policy, schedule(index, config.policy), generator)
+    average = MovingAverage(config.policy.moving_decay)
+    # With rewards from the first step on, the end of the imitation is what can be kept.
+    imitation = config.policy.warmup_share * (0.5 if config.policy.warmup_first else 1.0)
+    last_imitated = round(imitation * config.loop.steps)
 
-    run(config.out, model.detector, source, step, config.loop, report)
+    def step(batch: Sequence, index: int, generator: torch.Generator):
+        if index == last_imitated:
+            model.save_pretrained(config.out / "warmup.safetensors", {"stage": "warm-up"})
+        weights = schedule(index / config.loop.steps, config.policy)
+        loss, stats = policy_step(batch, model, config.policy, weights, generator, moving=float(average.value))
+        average.update(stats.get("reward", 0.0))
+        return loss, stats
+
+    trained = nn.ModuleDict({"detector": model.detector, "average": average})
+    run(config.out, trained, source, step, config.loop, report)
     path = config.out / "traqpoint.safetensors"
     model.save_pretrained(path, {"stage": "policy"})
     return path

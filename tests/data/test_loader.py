@@ -1,0 +1,133 @@
+import os
+import signal
+
+import pytest
+import torch
+
+from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.loader import Loader
+from traqpoint.data.posed import PosedConfig, PosedSequences
+from traqpoint.errors import DataError, ImageError
+from traqpoint.types import Frame
+
+SMALL = HomographyConfig(image_size=32, num_frames=2)
+
+
+def photos():
+    generator = torch.Generator().manual_seed(0)
+    return [(torch.rand(3, 48, 48, generator=generator) * 255).byte() for _ in range(3)]
+
+
+def images(workers, start=0, stop=6, seed=3):
+    generator = torch.Generator().manual_seed(seed)
+    source = HomographySequences(photos(), SMALL)
+    with Loader(source, 2, start, stop, generator, seed, workers) as loader:
+        return [batch.images for batch in loader]
+
+
+class Deadly:
+    """Dies while it makes its third batch."""
+
+    def __init__(self, how):
+        self.how, self.source, self.made = how, HomographySequences(photos(), SMALL), 0
+
+    def sample(self, batch_size, generator):
+        self.made += 1
+        if self.made == 3:
+            self.how()
+        return self.source.sample(batch_size, generator)
+
+
+class Broken:
+    name, names = "set", [str(i) for i in range(6)]
+
+    def __len__(self):
+        return 6
+
+    def frame(self, index):
+        if index in (1, 4):
+            raise ImageError(f"{index}.png: damaged")
+        return Frame(torch.full((3, 32, 32), index / 6), torch.eye(3), torch.eye(4), torch.ones(32, 32))
+
+    def overlap(self, source, target):
+        return 0.5
+
+
+def test_the_number_of_workers_does_not_change_a_bit():
+    one, two = images(1), images(2)
+    assert len(one) == 6 and all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    assert not torch.equal(one[0], one[1])
+
+
+def test_a_run_that_begins_later_continues_with_the_same_batches():
+    later = images(2, start=4)
+    assert all(torch.equal(a, b) for a, b in zip(images(1)[4:], later, strict=True))
+
+
+def test_another_seed_gives_other_batches():
+    assert not torch.equal(images(1, stop=1)[0], images(1, stop=1, seed=4)[0])
+
+
+def test_without_workers_batches_come_from_the_one_generator_in_turn():
+    generator, source = torch.Generator().manual_seed(3), HomographySequences(photos(), SMALL)
+    expected = [source.sample(2, generator).images for _ in range(3)]
+    assert all(torch.equal(a, b) for a, b in zip(expected, images(0, stop=3), strict=True))
+
+
+def test_workers_leave_the_global_random_state_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    images(1, stop=2)
+    assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize(
+    ("how", "named"),
+    [
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), r"data worker \d \(pid \d+\) was killed by SIGKILL"),
+        (lambda: os._exit(3), r"data worker \d \(pid \d+\) ended with exit code 3"),
+    ],
+)
+def test_a_worker_that_dies_is_one_clear_error(how, named):
+    with (
+        pytest.raises(DataError, match=named + r".*; the last checkpoint is kept") as raised,
+        Loader(Deadly(how), 1, 0, 20, torch.Generator(), 0, 2) as loader,
+    ):
+        for _ in loader:
+            pass
+    assert "\n" not in str(raised.value)
+
+
+def test_an_error_of_the_source_comes_out_of_a_worker_as_it_is():
+    def fail():
+        raise DataError("nothing overlaps")
+
+    with (
+        pytest.raises(DataError, match=r"^nothing overlaps$"),
+        Loader(Deadly(fail), 1, 0, 9, torch.Generator(), 0, 1) as loader,
+    ):
+        list(loader)
+
+
+def test_interrupting_ends_the_workers():
+    loader = Loader(HomographySequences(photos(), SMALL), 1, 0, 1000, torch.Generator(), 0, 2)
+    with pytest.raises(KeyboardInterrupt), loader:
+        next(loader)
+        pids = [worker._process.pid for worker in loader._workers]
+        raise KeyboardInterrupt
+    assert len(pids) == 2
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_broken_files_are_counted_once_whoever_met_them(workers):
+    source = PosedSequences([Broken()], PosedConfig(image_size=(32, 32), num_frames=3, photometric=0))
+    with (
+        pytest.warns(UserWarning, match=r"\d\.png: damaged"),
+        Loader(source, 2, 0, 12, torch.Generator().manual_seed(0), 0, workers) as loader,
+    ):
+        list(loader)
+    assert sorted(loader.unreadable.values()) == ["1.png: damaged", "4.png: damaged"]
