@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,6 @@ from traqpoint import optional
 from traqpoint.data.rgbd import TUM_MAX_SECONDS, interpolate, read_tum_list, tum_camera
 from traqpoint.errors import DataError, GeometryError
 from traqpoint.geometry.pixels import colmap_K_from_opencv
-from traqpoint.image import list_images
 from traqpoint.io.trajectory import Trajectory, nearest, read_rows, read_tum
 
 
@@ -80,16 +80,18 @@ def read_tum_sequence(folder: str | Path, calibration: str | Path | None = None)
     return OdometrySequence(folder.name, {n: folder / n for n in names}, times, K, distortion, truth, notes)
 
 
-def read_image_sequence(images: str | Path | Sequence[Path], calibration: str | Path) -> OdometrySequence:
-    """A folder of images in order of their names, or image files in their order; without truth.
+def read_image_sequence(images: Sequence[Path], calibration: str | Path) -> OdometrySequence:
+    """Image files in their order, named by their path from the folder common to all; without truth.
 
-    calibration: see `read_calibration`.
+    calibration: see `read_calibration`. Raises DataError for fewer than two images.
     """
+    if not images:
+        raise DataError("odometry needs two images or more, found none")
+    root = Path(os.path.commonpath([path.parent for path in images]))
     K, distortion = read_calibration(calibration)
-    paths = list_images(images) if isinstance(images, (str, Path)) else list(images)
-    name = Path(images).name if isinstance(images, (str, Path)) else paths[0].parent.name
-    times = torch.arange(len(paths), dtype=torch.float64)
-    return OdometrySequence(name, {path.name: path for path in paths}, times, K, distortion)
+    times = torch.arange(len(images), dtype=torch.float64)
+    named = {path.relative_to(root).as_posix(): path for path in images}
+    return OdometrySequence(root.name, named, times, K, distortion)
 
 
 def read_calibration(path: str | Path) -> tuple[Tensor, tuple[float, ...]]:

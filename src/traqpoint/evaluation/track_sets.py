@@ -16,11 +16,15 @@ from traqpoint.data.frames import PosedSet, stack_geometry
 from traqpoint.data.homography import HomographyConfig, HomographySequences
 from traqpoint.data.worlds import Worlds, WorldsConfig
 from traqpoint.errors import ConfigError, DataError
+from traqpoint.inference.pipeline import Progress
 from traqpoint.inference.settings import plain
 from traqpoint.types import Frame, Sequence
 
 OBSERVATION_RADIUS_PX = 2.5
 """Without depth, keypoints this near to an observation of a triangulated point are carried by that point's depth."""
+
+HOMOGRAPHIES: dict[str, Any] = {"image_size": 480, "zoom": (1.2, 1.6)}
+"""Of the HomographyConfig, as in benchmarks/homography_tracks.py: photos of 320 px are not blown up."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,12 @@ class TrackSet:
         """(name, sequence)."""
         return ((f"{i:04}", self.make(i)) for i in range(self.count))
 
+    def followed(self, progress: Progress) -> Iterator[tuple[str, Sequence]]:
+        """The same, telling `progress` when the next one is asked for."""
+        for done, item in enumerate(self, start=1):
+            yield item
+            progress(done, self.count)
+
 
 def homography_set(
     photos: str | Path, config: HomographyConfig | None = None, limit: int | None = None, seed: int = 0
@@ -49,7 +59,7 @@ def homography_set(
 
     Sequence i depends on the photo, `config` and `seed` alone. Raises DataError if there is no photo.
     """
-    config = config or HomographyConfig(image_size=480, zoom=(1.2, 1.6))  # as benchmarks/homography_tracks.py
+    config = config or HomographyConfig(**HOMOGRAPHIES)
     pictures = load_photos(photos)
     chosen = _spread(len(pictures), limit)
     source = HomographySequences(pictures, config)

@@ -162,7 +162,7 @@ def evaluate(method: Method, sequence: Sequence, threshold_px: float = THRESHOLD
     return track_scores([method(image) for image in sequence.images[0]], sequence, threshold_px)
 
 
-def judge_tracks(
+def evaluate_tracks(
     sequences: Iterable[tuple[str, Sequence]],
     features: NpzFeatures,
     method: str,

@@ -29,11 +29,11 @@ from traqpoint.types import Features, Matches
 
 
 def odometry_pairs(sequence: OdometrySequence, config: OdometryConfig) -> list[Pair]:
-    """The pairs of images that must be matched for `judge_odometry`."""
+    """The pairs of images that must be matched for `evaluate_odometry`."""
     return sequential_pairs(list(sequence.images), config.reach)
 
 
-def judge_odometry(
+def evaluate_odometry(
     sequence: OdometrySequence, predictions: Predictions, config: OdometryConfig | None = None, seed: int = 0
 ) -> Result:
     """Estimate the path from predictions on disk and compare it with the truth, if there is one.
@@ -51,7 +51,11 @@ def judge_odometry(
     stats, arrays = _path_scores(found)
     lengths = track_lengths(sequence, predictions, found)
     stats |= {"tracks": float(len(lengths)), "mean_track_length": float(lengths.mean()) if len(lengths) else 0.0}
-    arrays |= {"track_lengths": lengths, "estimate": found.trajectory.cam_from_world.numpy()}
+    arrays |= {
+        "track_lengths": lengths,
+        "timestamps": found.trajectory.timestamps.numpy(),
+        "estimate": found.trajectory.cam_from_world.numpy(),
+    }
     protocol: dict[str, Any] = {
         "dataset": {"name": sequence.name, "images": len(names)},
         **config.described(),

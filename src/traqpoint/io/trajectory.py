@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,6 +44,11 @@ class Trajectory:
             raise GeometryError("the timestamps of a trajectory must increase")
         if n:
             check_rigid(self.cam_from_world, "trajectory")
+
+    @classmethod
+    def from_arrays(cls, timestamps: np.ndarray, cam_from_world: np.ndarray) -> Trajectory:
+        """From arrays of any floating type."""
+        return cls(torch.from_numpy(timestamps).double(), torch.from_numpy(cam_from_world).double())
 
     def __len__(self) -> int:
         return self.timestamps.shape[0]

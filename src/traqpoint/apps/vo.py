@@ -1,0 +1,75 @@
+"""From a video or a folder of images of a calibrated camera to its path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from itertools import islice
+from pathlib import Path
+
+from traqpoint.data.odometry import read_image_sequence
+from traqpoint.errors import ConfigError
+from traqpoint.evaluation.odometry import OdometryConfig
+from traqpoint.evaluation.predict import predict
+from traqpoint.evaluation.result import Result
+from traqpoint.evaluation.vo import evaluate_odometry, odometry_pairs
+from traqpoint.image import list_images, write_image
+from traqpoint.inference.extractor import Extractor
+from traqpoint.inference.pipeline import Progress
+from traqpoint.io.trajectory import Trajectory, write_kitti, write_tum
+from traqpoint.io.video import read_frames
+from traqpoint.matching.config import MatcherConfig
+from traqpoint.viz.paths import plot_paths
+
+
+def images_to_path(
+    source: str | Path,
+    calibration: str | Path,
+    out: str | Path,
+    extractor: Extractor,
+    config: OdometryConfig,
+    matcher: MatcherConfig | None = None,
+    every: int = 1,
+    max_frames: int | None = None,
+    bar: Callable[[str], AbstractContextManager[Progress]] | None = None,
+) -> Result:
+    """Estimate the path and write path_tum.txt, path_kitti.txt (world_from_cam; the first camera is the world),
+    path.png and result.json into `out`.
+
+    source: a folder of images in order of their names, or a video, whose frames are kept in ``out/frames``. Of these
+    every `every`-th one is used, `max_frames` at most. calibration: see `data.odometry.read_calibration`. Without truth
+    the unit of length is the first step. Raises ConfigError if `out` holds features of other settings.
+    """
+    if every < 1 or (max_frames is not None and max_frames < 2):
+        raise ConfigError(f"need every >= 1 and max_frames >= 2, got {every} and {max_frames}")
+    source, out = Path(source), Path(out)
+    paths = list_images(source)[::every][:max_frames] if source.is_dir() else _frames(source, out, every, max_frames)
+    sequence = read_image_sequence(paths, calibration)
+    pairs = odometry_pairs(sequence, config)
+    if bar is None:
+        found = predict(sequence.images, pairs, extractor, out, matcher)
+    else:
+        with bar("vo") as progress:
+            found = predict(sequence.images, pairs, extractor, out, matcher, progress=progress)
+    result = evaluate_odometry(sequence, found, config)
+    path = Trajectory.from_arrays(result.arrays["timestamps"], result.arrays["estimate"])
+    write_tum(out / "path_tum.txt", path)
+    write_kitti(out / "path_kitti.txt", path)
+    plot_paths({result.method: path.centres.numpy()}, out / "path.png", unit="first step", title=source.name)
+    result.save(out / "result.json")
+    return result
+
+
+def _frames(video: Path, out: Path, every: int, max_frames: int | None) -> list[Path]:
+    """Frames of the video as files, named by their number in it; those that are there already are not written again."""
+    paths = []
+    stop = None if max_frames is None else max_frames * every
+    for number, frame in enumerate(islice(read_frames(video), stop)):
+        if number % every == 0:
+            path = out / "frames" / f"{number:06}.png"
+            if not path.is_file():
+                partial = path.with_name(".partial.png")  # whoever is killed here leaves no half image
+                write_image(partial, frame)
+                partial.replace(path)
+            paths.append(path)
+    return paths

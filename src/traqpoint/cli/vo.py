@@ -1,0 +1,63 @@
+"""``traqpoint vo``"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from traqpoint.cli.common import ExtractorOptions, progress_bar
+from traqpoint.matching.config import MatcherConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vo(ExtractorOptions):
+    """The path of a calibrated camera from a video or a folder of images, by essential matrices alone.
+
+    Writes path_tum.txt, path_kitti.txt, path.png and result.json. Monocular: the unit of length is the first step.
+    """
+
+    source: tyro.conf.Positional[Path]
+    """Video file, or folder of images in order of their names."""
+    calibration: Path
+    """Text file: fx fy cx cy [k1 k2 p1 p2 [k3]], as OpenCV has them."""
+    out: Path
+    """Folder for the results, features and matches; a second run goes on where the first one stopped."""
+    mode: Literal["frame", "keyframe"] = "keyframe"
+    """Measure every frame against the one before, or against the last keyframe."""
+    every: int = 1
+    """Use every n-th frame: a slow camera hardly moves between neighbouring ones."""
+    max_frames: int | None = None
+    """Use so many frames at most."""
+    matcher: MatcherConfig = dataclasses.field(default_factory=MatcherConfig)
+    """How descriptors are matched."""
+    estimator: Literal["opencv-ransac", "opencv-magsac", "poselib"] = "opencv-magsac"
+    """Of the essential matrices; poselib is the most exact one, and has to be installed."""
+
+    def run(self) -> int:
+        from traqpoint.apps.vo import images_to_path
+        from traqpoint.evaluation.odometry import OdometryConfig
+        from traqpoint.evaluation.robust import RobustConfig
+
+        config = OdometryConfig(mode=self.mode, scale="none", robust=RobustConfig(self.estimator))
+        result = images_to_path(
+            self.source,
+            self.calibration,
+            self.out,
+            self.extractor(),
+            config,
+            self.matcher,
+            self.every,
+            self.max_frames,
+            progress_bar,
+        )
+        for note in result.notes:
+            print(f"traqpoint: warning: {note}", file=sys.stderr)
+        frames, lost = len(result.arrays["estimate"]), int(result.stats["failed_frames"])
+        means = f"{result.stats['inliers']:.0f} inliers, tracks of {result.stats['mean_track_length']:.2f} frames"
+        print(f"{self.out / 'path_tum.txt'}: {frames} poses, {lost} of them lost; on average {means}")
+        return 1 if lost == frames - 1 else 0
