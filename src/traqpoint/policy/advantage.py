@@ -1,9 +1,9 @@
 """From rewards to advantages: what is subtracted, and who is credited (METHOD §5).
 
 A baseline that does not depend on a sample leaves the expected gradient as it is, so every mean here leaves the sample
-itself out. That holds for independent draws: one per cell, or with replacement. Draws without replacement depend on
-each other; credit per point then ignores how one draw shapes the next (tests/policy/test_bias.py measures it), credit
-per image does not.
+itself out. That holds for independent draws: one per cell, or with replacement. Draws without replacement change what
+is left for later ones; credit per point ignores that, credit per image does not. tests/policy/test_unbiased.py
+enumerates all of it.
 """
 
 from __future__ import annotations

@@ -77,8 +77,8 @@ class PolicyConfig:
     reduction: Literal["mean", "sum"] = "mean"
     """sampled: over the log-probabilities of an image. Released code: sum."""
     baseline: Literal["leave_one_out", "stratum", "batch", "moving", "none"] = "leave_one_out"
-    """sampled: what is subtracted from a reward. Mean of the *other* samples of the image, of the same stratum (cells or
-    global) of the image, or of the batch; or a moving average of the steps before. Paper: none."""
+    """sampled: what is subtracted from a reward. Mean of the *other* samples of the image, of the image's same stratum
+    (cells or global), or of the batch; or a moving average of the steps before. Paper: none."""
     moving_decay: float = 0.95
     """moving: share of the old average that stays in each step."""
     normalise: Literal["none", "deviation", "best"] = "best"

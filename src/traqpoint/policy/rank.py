@@ -10,7 +10,7 @@ from traqpoint.policy.distribution import IMPOSSIBLE, from_cells, to_cells
 
 
 def rank_map(logits: Tensor, window_px: int, window: str, floor: float) -> Tensor:
-    """For each pixel R_rank = max(0, (ρ − floor) / (1 − floor)), ρ the share of pixels in its window with a lower logit.
+    """For each pixel max(0, (ρ − floor) / (1 − floor)), ρ the share of pixels in its window with a lower logit.
 
     logits: (B, H, W) with impossible pixels restricted; those, and what lies outside of the image, are not counted.
     window: "centred" on the pixel (side odd), or the "cell" of a fixed grid that it falls into (released code; ours

@@ -90,9 +90,9 @@ def distinctiveness(reference: Tensor, target: FrameMaps, warped: WarpedPoints, 
     found = sample_descriptors(target.descriptors, warped.xy, target.image_size).nan_to_num(0)
     if config.negatives == "samples":
         similarity = reference @ found.transpose(1, 2)
-        nowhere = torch.isnan(warped.xy).any(-1)
+        absent = ~verdict(warped, target.shape, config).judged
         itself = torch.eye(found.shape[1], dtype=torch.bool, device=found.device)
-        similarity.masked_fill_(itself | nowhere.unsqueeze(1), -torch.inf)
+        similarity.masked_fill_(itself | absent.unsqueeze(1), -torch.inf)
     else:
         similarity = reference @ target.grid.transpose(1, 2)
         exclude_near(similarity, warped.xy, config.candidate_stride, target.shape, config.negative_radius_px)
