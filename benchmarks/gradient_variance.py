@@ -1,0 +1,112 @@
+"""How noisy is each estimator's gradient? Many draws on one batch, one network, one reward.
+
+    python benchmarks/gradient_variance.py --photos PHOTOS --out benchmarks/results/gradient_variance.json
+
+For each estimator of the *same* reward the gradient of all policy-network parameters is drawn `draws` times. Printed:
+the signal, norm of the mean gradient; the noise, root of the trace of the covariance; their ratio for one draw; and the
+cosine of one draw and of the mean of all draws to the exact expectation's gradient. Losses are scaled as they are
+trained on; ratios and cosines do not depend on that.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import tyro
+from rich.progress import track
+
+from traqpoint.data.base import load_photos
+from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.models.traqpoint import TraqPoint
+from traqpoint.policy.config import PolicyConfig
+from traqpoint.policy.objective import exact_objective, sampled_objective
+from traqpoint.training.policy_step import describe, reward_maps
+
+EXACT = PolicyConfig(pixel_stride=1, cell_shift=False, global_entropy=0.0, normalise="none", global_weight=0.2)
+"""Global draws are a fifth of all draws in the sampled forms (56 of 281)."""
+SAMPLED = replace(EXACT, estimator="sampled", baseline="none", replacement=True)
+ESTIMATORS: dict[str, PolicyConfig] = {
+    "exact, every pixel": EXACT,
+    "exact, lattice of every 2nd": replace(EXACT, pixel_stride=2),
+    "exact, lattice of every 4th": replace(EXACT, pixel_stride=4),
+    "credit per point, leave-one-out": replace(SAMPLED, baseline="leave_one_out"),
+    "credit per point, stratum": replace(SAMPLED, baseline="stratum"),
+    "credit per point, batch": replace(SAMPLED, baseline="batch"),
+    "credit per point, no baseline": SAMPLED,
+    "… leave-one-out, no replacement": replace(SAMPLED, baseline="leave_one_out", replacement=False),
+    "credit per image, batch": replace(SAMPLED, credit="image", baseline="batch"),
+    "credit per image, no baseline (paper)": replace(SAMPLED, credit="image"),
+    "… scored by the image (released code)": replace(SAMPLED, credit="image", log_prob="image"),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure on."""
+
+    photos: Path
+    """Folder of photographs."""
+    weights: str = "traqpoint-s"
+    """Model: its descriptor, and the policy whose gradient is drawn."""
+    consistency: str = "redetection"
+    """Reward."""
+    draws: int = 32
+    """Gradients per estimator."""
+    batch_size: int = 2
+    """Sequences of five frames at 240 px."""
+    seed: int = 0
+    """Of the batch and the draws."""
+    out: Path | None = None
+    """Rows as JSON."""
+
+
+def main(options: Options) -> None:
+    source = HomographySequences(load_photos(options.photos, limit=100), HomographyConfig())
+    batch = source.sample(options.batch_size, torch.Generator().manual_seed(options.seed))
+    model = TraqPoint.from_pretrained(options.weights).requires_grad_(False)
+    parameters = [p.requires_grad_() for p in model.detector.parameters()]
+    B, T = batch.images.shape[:2]
+    images = batch.images.flatten(0, 1)
+    descriptors = describe(images, model).unflatten(0, (B, T))
+
+    def gradient(config: PolicyConfig, seed: int) -> torch.Tensor:
+        config = replace(config, consistency=options.consistency)
+        # Only the objective is drawn anew; the graph of the network is the same and kept.
+        frames = reward_maps(logits, descriptors, batch, config)
+        objective = exact_objective if config.estimator == "exact" else sampled_objective
+        loss, _ = objective(frames, batch.geometry, config, torch.Generator().manual_seed(seed))
+        parts = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+        return torch.cat([g.flatten() for g in parts if g is not None])
+
+    logits = model.detector(images).unflatten(0, (B, T))[:, :, 0]
+    exact = gradient(EXACT, 0)
+    rows = {}
+    for name, config in track(ESTIMATORS.items(), description="estimators"):
+        draws = torch.stack(
+            [gradient(config, 100 + k) for k in range(1 if name.endswith("every pixel") else options.draws)]
+        )
+        mean, count = draws.mean(0), len(draws)
+        noise = float((draws - mean).square().sum(1).sum().div(max(1, count - 1)).sqrt())
+        signal_squared = float(mean.square().sum()) - noise**2 / count  # |mean|² holds the noise of the mean, too
+        cosine = torch.nn.functional.cosine_similarity
+        rows[name] = {
+            "signal": max(0.0, signal_squared) ** 0.5,
+            "noise": noise,
+            "snr": max(0.0, signal_squared) ** 0.5 / noise if noise else float("inf"),
+            "cosine_one": float(cosine(draws, exact[None]).mean()),
+            "cosine_mean": float(cosine(mean, exact, dim=0)),
+        }
+    print("| estimator | signal / noise of one draw | cosine of one draw | of the mean of all |\n|---|---|---|---|")
+    for name, r in rows.items():
+        print(f"| {name} | {r['snr']:.3f} | {r['cosine_one']:.3f} | {r['cosine_mean']:.3f} |")
+    if options.out is not None:
+        protocol = {k: v for k, v in vars(options).items() if not isinstance(v, Path)}
+        content = {"protocol": protocol, "torch": torch.__version__, "rows": rows}
+        options.out.write_text(json.dumps(content, indent=1).replace("Infinity", "null") + "\n")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))
