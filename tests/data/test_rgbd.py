@@ -16,7 +16,7 @@ from traqpoint.data.rgbd import (
     read_rgbd,
     rgbd_sequences,
 )
-from traqpoint.errors import DataError, FormatError, GeometryError, ImageError
+from traqpoint.errors import ConfigError, DataError, FormatError, GeometryError, ImageError
 from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.sampling import sample
 from traqpoint.geometry.transforms import invert_rigid, quaternion_from_rotation
@@ -203,6 +203,18 @@ def test_a_cut_depth_file_is_an_error_and_in_training_a_counted_skip(tmp_path):
         batch = source.sample(8, torch.Generator().manual_seed(0))
     assert batch.images.shape == (8, 2, 3, 64, 64)
     assert source.loader.skipped == 1
+
+
+def test_training_and_validation_parts_have_no_frame_in_common(tmp_path):
+    """The first 60 % and the rest of five frames: three and two; a part that is none is refused."""
+    folder = write_plain(tmp_path, [pose(0.01 * i) for i in range(5)])
+    names = [
+        rgbd_sequences(RgbdConfig(folders=(folder,), num_frames=2, part=part)).sets[0].names
+        for part in ((0, 0.6), (0.6, 1))
+    ]
+    assert names == [["0000", "0001", "0002"], ["0003", "0004"]]
+    with pytest.raises(ConfigError, match="part"):
+        RgbdConfig(part=(0.5, 0.5))
 
 
 def test_a_pose_that_is_no_rotation_is_named_with_its_line(tmp_path):

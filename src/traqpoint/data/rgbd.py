@@ -11,7 +11,7 @@ from torch import Tensor
 
 from traqpoint.data.posed import PosedConfig, PosedSequences
 from traqpoint.data.rgbd_set import RgbdCamera, RgbdSet, Shot
-from traqpoint.errors import DataError, FormatError, GeometryError
+from traqpoint.errors import ConfigError, DataError, FormatError, GeometryError
 from traqpoint.geometry.pixels import colmap_K_from_opencv
 from traqpoint.geometry.transforms import check_rigid, invert_rigid, quaternion_from_rotation, rigid
 from traqpoint.geometry.transforms import rotation_from_quaternion as rotation
@@ -45,11 +45,20 @@ class RgbdConfig(PosedConfig):
 
     folders: tuple[Path, ...] = ()
     """One recording each: TUM RGB-D, 7-Scenes (a seq-XX folder), ScanNet as exported, or K.txt with poses.txt."""
+    part: tuple[float, float] = (0.0, 1.0)
+    """From where to where in each recording; (0, 0.8) leaves the last fifth of the frames for validation."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.part[0] < self.part[1] <= 1:
+            raise ConfigError(f"part must be an increasing range in [0, 1], got {self.part}")
 
 
 def rgbd_sequences(config: RgbdConfig, device: Device = "cpu") -> PosedSequences:
     """Sequences from all of config.folders. Raises as read_rgbd."""
-    return PosedSequences([read_rgbd(folder) for folder in config.folders], config, device)
+    sets = [read_rgbd(folder) for folder in config.folders]
+    begin, end = config.part
+    return PosedSequences([s[round(begin * len(s)) : round(end * len(s))] for s in sets], config, device)
 
 
 def read_rgbd(folder: str | Path, K: Tensor | None = None) -> RgbdSet:

@@ -18,6 +18,9 @@ from traqpoint.geometry.transforms import invert_rigid, scaling
 from traqpoint.image import read_image, to_tensor
 from traqpoint.types import Frame
 
+OVERLAPS_KEPT = 500_000
+"""Pairs whose overlap a set remembers, 60 MB: it is two thirds of the time that a batch of frames in memory takes."""
+
 
 @dataclass(frozen=True)
 class RgbdCamera:
@@ -61,6 +64,7 @@ class RgbdSet:
         self.camera = camera
         self.left_out = tuple(left_out)
         self._views: dict[int, CoarseView] = {}
+        self._overlaps: dict[tuple[int, int], float] = {}
 
     @property
     def names(self) -> list[str]:
@@ -95,7 +99,12 @@ class RgbdSet:
 
     def overlap(self, source: int, target: int) -> float:
         """See PosedSet; measured between the depth maps as they are in the files."""
-        return overlap(self._view(source), self._view(target))
+        if (source, target) in self._overlaps:
+            return self._overlaps[source, target]
+        share = overlap(self._view(source), self._view(target))
+        if len(self._overlaps) < OVERLAPS_KEPT:
+            self._overlaps[source, target] = share
+        return share
 
     def _depth(self, index: int) -> Tensor:
         return read_depth(self.shots[index].depth, self.camera.units_per_metre, self.camera.unknown)
