@@ -1,10 +1,13 @@
 """``traqpoint eval tracks`` from each of its sources."""
 
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
 
 from traqpoint.cli.main import main
+from traqpoint.data.worlds import WorldsConfig
 from traqpoint.evaluation.result import Result
 from traqpoint.image import write_image
 
@@ -67,7 +70,11 @@ def test_photos_become_homography_sequences(photos, tmp_path, capsys):
     assert "dataset homographies of photos (sequences 1, image_size 480, num_frames 3" in capsys.readouterr().out
 
 
-def test_worlds_need_no_data_and_our_weights_are_the_default(tmp_path, capsys):
+def test_worlds_need_no_data_and_our_weights_are_the_default(tmp_path, capsys, monkeypatch):
+    # The default forty textures take seconds to make.
+    monkeypatch.setattr(
+        "traqpoint.data.worlds.WorldsConfig", partial(WorldsConfig, image_size=(96, 96), num_textures=2)
+    )
     assert run(tmp_path / "out", "--worlds", "1", "--frames", "2") == 0
     out = capsys.readouterr().out
     assert "dataset worlds (sequences 1" in out and "| traqpoint-s |" in out
