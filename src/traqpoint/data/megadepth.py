@@ -46,9 +46,6 @@ class MegaDepthFrames:
         self.name = str(index)
         self.index = read_index(index)
 
-    def __len__(self) -> int:
-        return len(self.index.images)
-
     def frame(self, i: int) -> Frame:
         """Raises ImageError for a missing or damaged photograph, GeometryError for its depth or pose; both name it."""
         name = str(self.index.images[i])
