@@ -65,7 +65,8 @@ def repeatability(
     """Share of the keypoints a (N, 2), b (M, 2) that the other image sees and has a keypoint within `threshold_px` of.
 
     Both directions together; distances are measured in the image that a keypoint is carried into. NaN if the images
-    see none of each other's keypoints.
+    see none of each other's keypoints. Keypoints in dense clusters repeat by chance: compare at equal numbers, and read
+    it beside the matching accuracy.
     """
     seen, repeated = 0, 0
     for source, target, size, H in ((a, b, size_b, b_from_a), (b, a, size_a, torch.linalg.inv(b_from_a))):
@@ -132,8 +133,8 @@ def evaluate_homography(
     arrays |= {"kind": kinds, "name_a": np.array([pair.name_a for pair in dataset.pairs])}
     arrays |= {"name_b": np.array([pair.name_b for pair in dataset.pairs])}
     stats = _stats(arrays)
-    if len(set(kinds)) > 1:
-        for kind in sorted(set(kinds)):
+    if {"viewpoint", "illumination"} <= set(kinds):
+        for kind in ("viewpoint", "illumination"):
             some = _stats({name: values[kinds == kind] for name, values in arrays.items()})
             stats |= {f"{kind}_{key}": value for key, value in some.items() if key.startswith(("mma", "auc"))}
     protocol = {

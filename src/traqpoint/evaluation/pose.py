@@ -128,7 +128,7 @@ def evaluate_pose(dataset: PosePairs, predictions: Predictions, config: PoseConf
 
     stats: auc_5, auc_10, auc_20 in [0, 1], of the larger of rotation and translation error, mean over the shuffles, and
     auc_5_std over them; precision, inliers, matches: means over pairs; failed: share of pairs without an estimate.
-    Pairs of unreadable images and failed estimates are infinite errors.
+    Pairs of unreadable images and failed estimates are infinite errors (RDD's published script counts them as 0).
     """
     config = config or PoseConfig()
     scores, unreadable = [], 0
