@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from traqpoint.data.odometry import OdometrySequence
-from traqpoint.errors import ConfigError
+from traqpoint.errors import ConfigError, GeometryError
 from traqpoint.evaluation.odometry import OdometryConfig, estimate_path
 from traqpoint.evaluation.predict import Predictions
 from traqpoint.evaluation.robust import RobustConfig
 from traqpoint.evaluation.trajectory import KITTI_LENGTHS
-from traqpoint.evaluation.vo import evaluate_odometry, odometry_pairs, segment_lengths
+from traqpoint.evaluation.vo import evaluate_odometry, odometry_pairs, segment_lengths, trajectory_scores
 from traqpoint.geometry.camera import Camera
 from traqpoint.geometry.transforms import homogeneous, invert_rigid, rigid, rotation_from_quaternion
 from traqpoint.io.npz import NpzFeatures, NpzMatches
@@ -133,7 +133,8 @@ def test_a_frame_without_keypoints_is_lost_counted_and_bridged_by_the_last_motio
     result = evaluate_odometry(world.sequence, world.predictions(tmp_path, config), config)
     # Frame 5 has no keypoints, and frame 6 nothing but frame 5 to be measured against.
     assert result.arrays["lost"].nonzero()[0].tolist() == [5, 6]
-    assert result.stats["failed_frames"] == 2 and "2 of 12 frames lost" in result.notes[0]
+    assert result.stats["failed_frames"] == 2 and result.stats["coverage"] == pytest.approx(10 / 12)
+    assert "2 of 12 frames lost" in result.notes[0]
     poses = torch.from_numpy(result.arrays["estimate"])
     motion = poses[4] @ invert_rigid(poses[3])
     assert torch.allclose(poses[5] @ invert_rigid(poses[4]), motion)
@@ -193,6 +194,20 @@ def test_lens_distortion_is_taken_out():
     ignored = OdometrySequence("d", bent.sequence.images, bent.truth.timestamps, K, (), bent.truth)
     wrong = estimate_path(ignored, bent.pair, OdometryConfig())
     assert (wrong.trajectory.centres - bent.truth.centres).norm(dim=-1).max() > 0.1
+
+
+def test_a_path_with_gaps_is_judged_where_it_has_poses_and_its_coverage_told():
+    """Every third pose of the truth, a little later, and moved as a whole."""
+    truth = drive()
+    part = truth[::3]
+    turn = rigid(rotation_from_quaternion(torch.tensor([0.9, 0.1, 0.3, 0.2]).double()), torch.ones(3).double())
+    estimate = Trajectory(part.timestamps + 0.01, part.cam_from_world @ turn)
+    stats, arrays, _ = trajectory_scores(estimate, truth, "se3")
+    assert stats["coverage"] == pytest.approx(4 / 12) and stats["ate_max_m"] < 1e-9
+    assert arrays["ate_m"].shape == (4,)
+    assert trajectory_scores(estimate, truth, "none")[0]["ate_rmse_m"] > 0.1
+    with pytest.raises(GeometryError, match="no pose of the estimate"):
+        trajectory_scores(estimate, truth, "se3", max_difference=0.001)
 
 
 def test_short_runs_have_segments_of_a_tenth_or_a_hundredth():

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from traqpoint.data.odometry import OdometrySequence
+from traqpoint.errors import GeometryError
 from traqpoint.evaluation.odometry import Odometry, OdometryConfig, estimate_path
 from traqpoint.evaluation.predict import Predictions
 from traqpoint.evaluation.result import Result
 from traqpoint.evaluation.trajectory import (
     KITTI_LENGTHS,
     KITTI_STEP,
+    Alignment,
     absolute_errors,
     align,
     kitti_errors,
@@ -22,7 +24,7 @@ from traqpoint.evaluation.trajectory import (
     relative_errors,
 )
 from traqpoint.inference.pairs import Pair, sequential_pairs
-from traqpoint.io.trajectory import Trajectory
+from traqpoint.io.trajectory import Trajectory, associate
 from traqpoint.tracking.build import build_tracks
 from traqpoint.tracking.stats import track_statistics
 from traqpoint.types import Features, Matches
@@ -39,7 +41,8 @@ def evaluate_odometry(
     """Estimate the path from predictions on disk and compare it with the truth, if there is one.
 
     Metric scale (config.scale = "truth") is aligned by SE(3), unknown scale by Sim(3). Lost frames keep the pose that
-    repeating the last motion gives them, and are judged with it. arrays: per frame, the path after alignment included.
+    repeating the last motion gives them, and are judged with it; coverage is the share of the others. arrays: per
+    frame, the path after alignment included.
     """
     config = config or OdometryConfig()
     names = list(sequence.images)
@@ -63,19 +66,26 @@ def evaluate_odometry(
         "seed": seed,
     }
     if sequence.truth is not None:
-        alignment = "se3" if config.scale == "truth" else "sim3"
+        alignment: Alignment = "se3" if config.scale == "truth" else "sim3"
         errors, curves, segments = trajectory_scores(found.trajectory, sequence.truth, alignment)
         stats, arrays, protocol = errors | stats, arrays | curves, protocol | segments
     return Result("vo", predictions.method, stats, arrays, protocol, _notes(sequence, predictions, found))
 
 
 def trajectory_scores(
-    estimate: Trajectory, truth: Trajectory, alignment: Any
+    estimate: Trajectory, truth: Trajectory, alignment: Alignment, max_difference: float = 0.02
 ) -> tuple[dict[str, float], dict[str, np.ndarray], dict[str, Any]]:
-    """(stats, arrays per frame or segment, protocol) of a path against the truth, pose by pose.
+    """(stats, arrays per pose or segment, protocol) of any path against the truth.
 
-    ATE after `alignment`; relative errors over one frame (RMSE); KITTI's segment errors with `segment_lengths`.
+    Poses of the same moment are compared (`associate`); coverage is the share of true poses that have a partner. ATE
+    after `alignment`; relative errors from each compared pose to the next (RMSE); KITTI's segment errors with
+    `segment_lengths`. Raises GeometryError if no moments agree.
     """
+    i, j = associate(estimate, truth, max_difference)
+    if not len(i):
+        raise GeometryError(f"no pose of the estimate lies within {max_difference:g} of the time of a true one")
+    coverage = len(j) / len(truth)
+    estimate, truth = estimate[i], truth[j]
     aligned = align(estimate, truth, alignment)
     absolute = absolute_errors(aligned, truth)
     translation, rotation = relative_errors(aligned, truth, 1)
@@ -83,6 +93,7 @@ def trajectory_scores(
     step = KITTI_STEP if lengths == KITTI_LENGTHS else 1
     percent, deg_per_m, length = kitti_errors(aligned, truth, lengths, step)
     stats = {
+        "coverage": coverage,
         "ate_rmse_m": _rmse(absolute),
         "ate_mean_m": float(absolute.mean()),
         "ate_median_m": float(absolute.median()),
@@ -128,6 +139,7 @@ def track_lengths(sequence: OdometrySequence, predictions: Predictions, found: O
 def _path_scores(found: Odometry) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     measured = found.reference >= 0
     stats = {
+        "coverage": 1 - float(found.lost.double().mean()),
         "failed_frames": float(found.lost.sum()),
         "keyframes": float(len(found.reference[measured].unique())),
         "inliers": _mean(found.inliers[1:].double()),

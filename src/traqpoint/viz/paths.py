@@ -19,14 +19,15 @@ def plot_paths(
 ) -> None:
     """Write camera centres, label -> (N, 3), into `file` (.png, .svg, .pdf), each from its dot on, to one scale.
 
-    Seen along the axis that the truth, or else the first path, extends least in: from above for a car. truth: (N, 3),
-    dashed. Raises DataError if there is no path.
+    Seen along the axis that the truth, or else the first path, extends least in: from above for a car; the longest one
+    runs to the right. truth: (N, 3), dashed. Raises DataError if there is no path.
     """
     if not paths:
         raise DataError(f"{file}: there is no path to plot")
     extent = np.ptp(next(iter(paths.values())) if truth is None else truth, axis=0)
-    across, up = sorted(np.argsort(extent)[-2:].tolist())
-    figure = optional.load("matplotlib.figure").Figure(figsize=(7.2, 5.6), dpi=140, layout="constrained")
+    up, across = np.argsort(extent, kind="stable")[-2:].tolist()
+    height = 7.2 * min(max(float(extent[up]) / max(float(extent[across]), 1e-9), 0.3), 0.8)
+    figure = optional.load("matplotlib.figure").Figure(figsize=(7.2, height), dpi=140, layout="constrained")
     axes = figure.add_subplot()
     if truth is not None:
         axes.plot(truth[:, across], truth[:, up], "--", color=_TRUTH, linewidth=1.6, label="truth", zorder=5)
