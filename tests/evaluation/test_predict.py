@@ -127,7 +127,7 @@ def test_the_protocol_says_what_was_done(images, tmp_path):
     protocol = predict(images, PAIRS, Grid(), tmp_path / "out", MatcherConfig(max_ratio=0.9)).protocol
     assert protocol["max_keypoints"] == 16
     assert protocol["long_side"] is None
-    assert protocol["matcher"]["max_ratio"] == 0.9
+    assert protocol["matcher"] == {"method": "mutual", "max_ratio": 0.9, "min_similarity": None}
     assert protocol["extractor"]["name"] == "grid"
     assert set(protocol["versions"]) == {"traqpoint", "torch"}
 

@@ -111,7 +111,7 @@ def predict_sequences(sequences: Iterable[tuple[str, Sequence]], method: Method,
 
 def protocol_of(method: Method, matcher: MatcherConfig | None = None) -> dict[str, Any]:
     """The part of a result's protocol that pass 1 decides."""
-    matching = {"matcher": dataclasses.asdict(matcher)} if matcher is not None else {}
+    matching = {"matcher": _used(matcher)} if matcher is not None else {}
     return {
         "max_keypoints": method.config.max_keypoints,
         "long_side": method.config.long_side,
@@ -119,6 +119,14 @@ def protocol_of(method: Method, matcher: MatcherConfig | None = None) -> dict[st
         "versions": {"traqpoint": __version__, "torch": torch.__version__},
         "extractor": describe_extractor(method),
     }
+
+
+def _used(matcher: MatcherConfig) -> dict[str, Any]:
+    """The settings that the chosen kind of matching looks at."""
+    others = (
+        ("inverse_temperature", "min_probability") if matcher.method == "mutual" else ("max_ratio", "min_similarity")
+    )
+    return {key: value for key, value in dataclasses.asdict(matcher).items() if key not in others}
 
 
 def _copy(method: StoredFeatures, images: Mapping[str, Path], folder: Path) -> list[str]:

@@ -131,7 +131,7 @@ _DIRECTIONS: tuple[tuple[str, int], ...] = (
     (r"_(std|low|high)$", 0),
     (r"fail|error|_(px|deg|m|cm|ms|percent)$|^(ate|rpe|drift)", -1),
     (r"auc|recall|precision|repeatab|complete|accuracy|inlier|correct|length|score|registered|survival|share", 1),
-    (r"mma|_map|^points|observations|long_tracks|within", 1),
+    (r"mma|_map|(^|_)points$|observations|long_tracks|within", 1),
 )
 """Pattern of a metric's name -> 1 if more is better, -1 if less is, 0 neither; the first that fits counts."""
 
@@ -179,10 +179,14 @@ def _heading(value: Any) -> str:
     return _words(value)
 
 
+_NAMES = ("name", "method", "estimator")
+"""Keys of a group of settings that say what the others are settings of."""
+
+
 def _words(value: Any) -> str:
     if isinstance(value, Mapping):
         given = {key: _words(item) for key, item in value.items() if item is not None}
-        name = given.pop("name", "")
+        name = given.pop(next((key for key in _NAMES if key in given), ""), "")
         rest = ", ".join(f"{key} {item}" for key, item in given.items())
         return f"{name} ({rest})" if name and rest else name or rest
     if isinstance(value, (list, tuple)):
