@@ -41,8 +41,8 @@ class Slope:
     def __len__(self):
         return len(self.names)
 
-    def overlap(self, source, target):
-        return max(0.0, 1 - 0.1 * abs(target - source))
+    def shares(self, source):
+        return 1 - 0.1 * (torch.arange(len(self)) - source).abs()
 
     def frame(self, index):
         width, height = self.size

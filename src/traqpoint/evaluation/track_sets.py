@@ -108,26 +108,27 @@ def window_set(
 
 
 def covisible_set(
-    frames: PosedSet,
+    frames: ColmapSet,
     num_frames: int = 5,
     min_overlap: float = 0.3,
     stride: int = 1,
     limit: int | None = None,
 ) -> TrackSet:
-    """Images of a collection with others that see the same: for each `stride`-th image, num_frames - 1 of those that
-    see at least `min_overlap` of it, spread evenly from the one that sees most to the one that sees least.
+    """Images of a reconstruction with others that see the same: for each `stride`-th image, num_frames - 1 of those
+    that observe at least `min_overlap` of its points, spread evenly from the one with most to the one with least.
 
     References with too few such images are left out. Raises DataError if none is left.
     """
     _check(num_frames, 1, stride)
     lists = []
     for source in range(0, len(frames), stride):
-        overlaps = {i: frames.overlap(source, i) for i in range(len(frames)) if i != source}
-        near = sorted((i for i, share in overlaps.items() if share >= min_overlap), key=lambda i: -overlaps[i])
+        shares = frames.shares(source)
+        order = shares.argsort(descending=True, stable=True).tolist()
+        near = [i for i in order if i != source and shares[i] >= min_overlap]
         if len(near) >= num_frames - 1:
             lists.append([source, *(near[k] for k in _spread(len(near), num_frames - 1))])
     if not lists:
-        raise DataError(f"{frames.name}: no image has {num_frames - 1} others that see {min_overlap:.0%} of it")
+        raise DataError(f"{frames.name}: no image has {num_frames - 1} others that see {min_overlap:.0%} of its points")
     return _posed(frames, lists, limit, {"frames": num_frames, "min_overlap": min_overlap, "stride": stride})
 
 
