@@ -1,4 +1,4 @@
-"""Structure from motion as a benchmark: what COLMAP makes of a method's features, and how far that is from the truth."""
+"""Structure from motion as a benchmark: what COLMAP makes of a method's features, and how far from the truth it is."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ from torch import Tensor
 
 from traqpoint import optional
 from traqpoint.errors import DataError
+from traqpoint.evaluation.pose import auc, translation_angle_deg
 from traqpoint.evaluation.predict import Predictions
 from traqpoint.evaluation.result import Result
 from traqpoint.evaluation.trajectory import absolute_errors, align
-from traqpoint.geometry.camera import Camera
 from traqpoint.geometry.epipolar import angle_between
+from traqpoint.geometry.transforms import invert_rigid
 from traqpoint.inference.config import MappingConfig
 from traqpoint.inference.mapping import map_database
 from traqpoint.inference.pairs import Pair
 from traqpoint.inference.pipeline import Progress
-from traqpoint.inference.verification import build_database
+from traqpoint.inference.verification import build_database, true_cameras
 from traqpoint.io.colmap_model import ColmapModel, read_model
 from traqpoint.io.strecha import read_strecha
 from traqpoint.io.trajectory import Trajectory
 
+AUC_DEG = (1, 5, 10)
+"""Degrees up to which errors of pairs count."""
 _ON_A_LINE = 1e-3
 """Camera centres whose second extent is a smaller share of the first leave the rotation about their line open."""
 
@@ -65,6 +68,22 @@ def pose_errors(model: ColmapModel, truth: ColmapModel) -> PoseErrors | None:
     return PoseErrors(names, absolute_errors(aligned, reference), rotation)
 
 
+def pair_errors_deg(model: ColmapModel | None, truth: ColmapModel, names: Sequence[str]) -> Tensor:
+    """(M,) the larger of rotation and translation-direction error of every two of the images, without alignment.
+
+    inf if one of them is not registered; pairs without a baseline are left out.
+    """
+    lost = torch.full((4, 4), torch.nan, dtype=torch.float64)
+    known = {} if model is None else model.images
+    poses = torch.stack([known[name].cam_from_world if name in known else lost for name in names])
+    true = torch.stack([truth.images[name].cam_from_world for name in names])
+    first, second = torch.triu_indices(len(true), len(true), offset=1)
+    found, right = (x[second] @ invert_rigid(x[first]) for x in (poses, true))
+    rotation = angle_between(found[:, :3, :3], right[:, :3, :3])
+    errors = torch.maximum(rotation, translation_angle_deg(found[:, :3, 3], right[:, :3, 3]))
+    return errors.nan_to_num(nan=math.inf)[right[:, :3, 3].norm(dim=-1) > 0]
+
+
 def _trajectory(model: ColmapModel, names: Sequence[str]) -> Trajectory:
     poses = torch.stack([model.images[name].cam_from_world for name in names])
     return Trajectory(torch.arange(len(names), dtype=torch.float64), poses)
@@ -89,11 +108,17 @@ def evaluate_sfm(
     error: read both together. Raises DataError if known_cameras lacks the truth, or the truth lacks an image.
     """
     config = config or MappingConfig()
+    posed = [name for name in images if truth is not None and name in truth.images]
+    if truth is not None and not posed:
+        raise DataError(
+            f"the truth has no pose of any image: it knows {next(iter(truth.images), 'none')!r}, and "
+            f"the images are called {next(iter(images), 'nothing')!r}"
+        )
     cameras = None
     if known_cameras:
         if truth is None:
             raise DataError("known cameras need a truth to take them from")
-        cameras = true_cameras(images, truth)
+        cameras = true_cameras(images, truth, predictions.features)
     build_database(images, predictions.features, predictions.matches, pairs, database, config, cameras)
     found = map_database(database, images, out, config, known_cameras, progress=progress)
     stats = {**found.stats, "registered_share": found.stats["registered"] / len(images)}
@@ -107,22 +132,22 @@ def evaluate_sfm(
         elif bool(errors.rotation.isnan().any()):
             notes.append("the camera centres lie on a line: rotation errors are not determined")
         stats |= _error_stats(errors)
+        pairwise = pair_errors_deg(model, truth, posed)
+        areas = auc(pairwise.numpy(), AUC_DEG) if len(pairwise) else [math.nan] * len(AUC_DEG)
+        stats |= {f"auc_{limit}": area for limit, area in zip(AUC_DEG, areas, strict=True)}
         if errors is not None:
             arrays = {"name": np.array(errors.names), "centre_error": errors.centre.numpy()}
             arrays["rotation_error_deg"] = errors.rotation.numpy()
-    protocol = {**predictions.protocol, "dataset": dataset, "pairs": len(pairs), **_mapping_protocol(config)}
+    protocol = {
+        **predictions.protocol,
+        "dataset": f"{dataset}, {len(images)} images",
+        "pairs": len(pairs),
+        **_mapping_protocol(config),
+    }
     protocol["cameras"] = "known" if known_cameras else config.cameras
     if truth is not None:
         protocol["alignment"] = "similarity of the camera centres, least squares"
     return Result("sfm", predictions.method, stats, arrays, protocol, tuple(notes))
-
-
-def true_cameras(images: Mapping[str, Path], truth: ColmapModel) -> dict[str, Camera]:
-    """The truth's camera of each image. Raises DataError if it lacks one."""
-    missing = [name for name in images if name not in truth.images]
-    if missing:
-        raise DataError(f"the truth has no camera of {missing[0]!r} ({len(missing)} of {len(images)} images)")
-    return {name: truth.images[name].camera for name in images}
 
 
 def _mapping_protocol(config: MappingConfig) -> dict[str, Any]:

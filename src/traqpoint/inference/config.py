@@ -53,12 +53,11 @@ class MappingConfig:
     mapper: Literal["incremental", "global"] = "incremental"
     """incremental adds one image after the other; global solves for all of them at once (GLOMAP): faster on many."""
     cameras: Literal["shared", "per-image"] = "shared"
-    """shared: images of one size and EXIF focal length are one camera; per-image: each has its own (internet photos).
-    Cameras that are given are used as they are, and not refined."""
+    """shared: images of one size and EXIF focal length are one camera; per-image: each its own (internet photos)."""
     seed: int = 0
     """Seed of every random choice of pycolmap."""
     num_threads: int = -1
-    """-1: all cores. With 1 a run repeats exactly; with more, sums of floats may differ in the last digits."""
+    """-1: all cores. With 1 a run repeats exactly; with more, models may differ slightly."""
 
     def __post_init__(self) -> None:
         if self.mapper not in ("incremental", "global"):

@@ -19,6 +19,7 @@ from traqpoint.inference.config import MappingConfig
 from traqpoint.inference.pairs import Pair, without_repeats
 from traqpoint.inference.pipeline import FeatureStore, MatchStore
 from traqpoint.io.colmap_db import ColmapDatabase, ColmapMatches
+from traqpoint.io.colmap_model import ColmapModel
 
 
 def build_database(
@@ -70,6 +71,19 @@ def build_database(
         notes.append(f"{len(pairs) - num_matched} of {len(pairs)} pairs have no matches")
     write_stamp(stamp, {"content": content, "notes": notes})
     return path
+
+
+def true_cameras(images: Mapping[str, Path], truth: ColmapModel, features: FeatureStore) -> dict[str, Camera]:
+    """The truth's camera of each image, resized to the image that the features live in.
+
+    Raises DataError if the truth lacks an image.
+    """
+    missing = [name for name in images if name not in truth.images]
+    if missing:
+        raise DataError(f"no true camera of {missing[0]!r} ({len(missing)} of {len(images)} images are without)")
+    cameras = {name: truth.images[name].camera for name in images}
+    sizes = {name: features.read(name).image_size for name in images if name in features}
+    return {name: camera.resized(sizes.get(name, camera.image_size)) for name, camera in cameras.items()}
 
 
 def stamp_path(database: Path) -> Path:

@@ -1,0 +1,57 @@
+"""``traqpoint sfm``"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from traqpoint.cli.common import ExtractorOptions, progress_bar
+from traqpoint.inference.config import MappingConfig
+from traqpoint.matching.config import MatcherConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sfm(ExtractorOptions, MappingConfig):
+    """A sparse COLMAP model from photos: extract, match, map. A second run goes on where the first one stopped."""
+
+    images: tyro.conf.Positional[tuple[Path, ...]]
+    """Image files, and folders of which all images below are taken."""
+    out: Path
+    """Folder for features.h5, matches.h5, database.db, and the models in sparse/0 (the largest), sparse/1, ..."""
+    pairs: str = "exhaustive"
+    """exhaustive, sequential (in order of names), or a text file with two names per line."""
+    window: int = 5
+    """sequential: match each image with this many next ones."""
+    matcher: MatcherConfig = dataclasses.field(default_factory=MatcherConfig)
+    """How descriptors are matched."""
+    overwrite: bool = False
+    """Replace what other settings left in --out."""
+
+    def run(self) -> int:
+        from traqpoint.apps.sfm import photos_to_model
+
+        config = MappingConfig(**{field.name: getattr(self, field.name) for field in dataclasses.fields(MappingConfig)})
+        found = photos_to_model(
+            self.images,
+            self.out,
+            self.extractor(),
+            self.pairs,
+            self.window,
+            self.matcher,
+            config,
+            self.overwrite,
+            progress_bar,
+        )
+        for note in found.notes:
+            print(f"traqpoint: warning: {note}", file=sys.stderr)
+        stats = found.stats
+        line = f"{self.out if found.path is None else found.path}: {stats['registered']:.0f} of {stats['images']:.0f}"
+        print(
+            f"{line} images registered, {stats['points']:.0f} points, mean track length "
+            f"{stats['mean_track_length']:.2f}, reprojection error {stats['reprojection_error_px']:.2f} px"
+        )
+        return 0 if found.path is not None else 1
