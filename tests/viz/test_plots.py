@@ -62,6 +62,13 @@ def test_the_curve_of_survival_is_the_share_of_tracks_that_are_at_least_so_long(
     np.testing.assert_allclose(orb.get_ydata(), 0)
 
 
+def test_frames_have_whole_numbers_on_the_axis(tmp_path, drawn):
+    plot_curves({"SIFT": (np.arange(1, 5), np.ones(4))}, tmp_path / "c.png", "frames", "share")
+    plot_curves({"SIFT": (np.linspace(1, 4, 4), np.ones(4))}, tmp_path / "c.png", "px", "share")
+    whole, any_ = (axes.get_xticks() for axes in drawn)
+    assert (whole % 1 == 0).all() and (any_ % 1 != 0).any()
+
+
 def test_bars_stand_side_by_side_and_do_not_overlap(tmp_path, drawn):
     plot_bars(["2", "3+"], {"SIFT": [1.0, 2.0], "ORB": [3.0, np.nan]}, tmp_path / "b.png", "tracks")
     bars = sorted(drawn[0].patches, key=lambda bar: bar.get_x())

@@ -59,6 +59,8 @@ def plot_curves(curves: Mapping[str, Curve], path: str | Path, xlabel: str, ylab
                 solid_capstyle="round",
             )
         axes.margins(x=0)
+        if all(np.issubdtype(np.asarray(x).dtype, np.integer) for x, _ in curves.values()):
+            axes.locator_params(axis="x", integer=True)  # frames: there is none between two
 
     _write(path, list(curves), xlabel, ylabel, title, draw)
 
