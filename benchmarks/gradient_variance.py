@@ -85,10 +85,11 @@ def main(options: Options) -> None:
     exact = gradient(EXACT, 0)
     rows = {}
     for name, config in track(ESTIMATORS.items(), description="estimators"):
+        count = 1 if name.endswith("every pixel") else options.draws
         draws = torch.stack(
             [gradient(config, 100 + k) for k in range(1 if name.endswith("every pixel") else options.draws)]
         )
-        mean, count = draws.mean(0), len(draws)
+        mean = draws.mean(0)
         noise = float((draws - mean).square().sum(1).sum().div(max(1, count - 1)).sqrt())
         signal_squared = float(mean.square().sum()) - noise**2 / count  # |mean|² holds the noise of the mean, too
         cosine = torch.nn.functional.cosine_similarity

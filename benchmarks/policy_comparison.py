@@ -14,14 +14,14 @@ import math
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 import tyro
-from policy_variants import VARIANTS, Variant
+from policy_variants import VARIANTS, Variant, at_size
 from rich.progress import track
 
 from traqpoint.data.base import load_photos
@@ -112,8 +112,9 @@ def batch_of(pool: dict, indices: list[int], num_frames: int) -> tuple[Sequence,
     return Sequence(part["images"].float() / 255, geometry), part["descriptors"].float()
 
 
-def train(variant: Variant, seed: int, model: TraqPoint, pool: dict, options: Options) -> tuple[float, float]:
-    """Train model.detector in place; returns seconds, and the mean reward of the last tenth of the steps."""
+def train(variant: Variant, seed: int, model: TraqPoint, pool: dict, options: Options) -> dict:
+    """Train model.detector in place. Returns seconds, the mean reward of the last tenth of the steps, and completeness
+    on a few validation photographs at the start and after each quarter of the run."""
     initial = variant.kind == "initial"
     batch_size = max(1, round(FRAMES_PER_STEP / variant.num_frames))
     frames = (options.warmup_steps if initial else options.steps) * FRAMES_PER_STEP
@@ -123,8 +124,9 @@ def train(variant: Variant, seed: int, model: TraqPoint, pool: dict, options: Op
     generator = torch.Generator().manual_seed(1000 * seed + 1)
     order = torch.randperm(options.pool, generator=torch.Generator().manual_seed(seed + 7 * initial)).tolist()
     average, rewards = MovingAverage(0.95), []
-    began = time.perf_counter()
+    seconds, curve = 0.0, [_validation(options).glance(model, options.max_keypoints)]
     for i in range(steps):
+        began = time.process_time()
         chosen = [order[(i * batch_size + j) % options.pool] for j in range(batch_size)]
         batch, descriptors = batch_of(pool, chosen, variant.num_frames)
         with torch.autocast("cpu", torch.bfloat16):
@@ -143,8 +145,11 @@ def train(variant: Variant, seed: int, model: TraqPoint, pool: dict, options: Op
         optimizer.step()
         rewards.append(stats.get("reward", 0.0))
         average.update(rewards[-1])
+        seconds += time.process_time() - began
+        if (i + 1) * 4 // steps > i * 4 // steps:
+            curve.append(_validation(options).glance(model, options.max_keypoints))
     last = rewards[-max(1, steps // 10) :]
-    return time.perf_counter() - began, sum(last) / len(last)
+    return {"train_cpu_s": round(seconds, 1), "reward": sum(last) / len(last), "curve": curve}
 
 
 @lru_cache(maxsize=1)
@@ -166,6 +171,8 @@ def run(name: str, seed: int, options: Options, pool_path: Path) -> dict:
     if file.exists():
         return json.loads(file.read_text())
     variant = VARIANTS[name]
+    if variant.policy is not None:
+        variant = replace(variant, policy=at_size(variant.policy, options.image_size))
     torch.manual_seed(seed)
     model = TraqPoint.from_pretrained(options.descriptor)
     model.detector = TraqPoint(model.config).detector.train()
@@ -174,15 +181,15 @@ def run(name: str, seed: int, options: Options, pool_path: Path) -> dict:
     if variant.kind not in ("untrained", "initial") and variant.start == "initial":
         warm = TraqPoint.from_pretrained(options.work / "weights" / f"initial-{seed}.safetensors")
         model.detector.load_state_dict(warm.detector.state_dict())
-    seconds, reward = 0.0, 0.0
+    trained = {}
     if variant.kind != "untrained":
-        seconds, reward = train(variant, seed, model, _pool(pool_path), options)
+        trained = train(variant, seed, model, _pool(pool_path), options)
     model.eval()
     weights = options.work / "weights" / f"{name}-{seed}.safetensors"
     weights.parent.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(weights, {"variant": name, "seed": str(seed)})
     numbers = _validation(options).judge(weights, options.max_keypoints)
-    row = {"variant": name, "seed": seed, "train_s": round(seconds, 1), "reward": reward, **numbers}
+    row = {"variant": name, "seed": seed, **trained, **numbers}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.with_suffix(".part").write_text(json.dumps(row))
     os.replace(file.with_suffix(".part"), file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import torch
@@ -13,15 +14,18 @@ from traqpoint.data.pose_pairs import PosePair, pose_pair
 from traqpoint.data.rgbd import read_rgbd
 from traqpoint.evaluation.pose import PoseConfig, auc, score_pair
 from traqpoint.evaluation.robust import RobustConfig
-from traqpoint.evaluation.tracks import NO_SCORES, track_scores
+from traqpoint.evaluation.tracks import NO_SCORES, TrackScores, track_scores
 from traqpoint.geometry.transforms import invert_rigid
 from traqpoint.inference.extractor import Extractor
 from traqpoint.io.strecha import read_strecha_cameras
 from traqpoint.matching.mutual import match
+from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.types import Sequence
 
 ROOM_FRAMES, ROOM_T, ROOM_STEP, ROOM_SIZE = 37, 3, 2, (360, 240)
 """Neighbours there share a third to a half of what they see, and nothing is left after three frames."""
+GLANCE = 8
+"""Photographs of the quick look during training."""
 POSE_LONG_SIDE, POSE_KEYPOINTS, POSE_GAP = 640, 1000, 4
 
 
@@ -36,20 +40,30 @@ class Validation:
         self.room = _room(rgbd) if rgbd is not None else []
         self.pairs = [_neighbours(folder) for folder in sorted(posed.iterdir())] if posed is not None else []
 
+    def glance(self, model: TraqPoint, max_keypoints: int) -> float:
+        """Completeness of a model in training on the first photographs; leaves the model as it is."""
+        extractor = Extractor(copy.deepcopy(model), max_keypoints=max_keypoints, prominence=0.0, device="cpu")
+        return _scores(extractor, self.flat[:GLANCE]).summary()["completeness"]
+
     def judge(self, weights: Path, max_keypoints: int) -> dict[str, float]:
         """Numbers of one detector. Nothing is filtered by prominence: blunt policies have none."""
         extractor = Extractor(weights, max_keypoints=max_keypoints, prominence=0.0, device="cpu")
         numbers = {}
         for suffix, sequences in (("", self.flat), ("_rgbd", self.room)):
-            scores = NO_SCORES
-            for sequence in sequences:
-                scores = scores + track_scores([extractor(image) for image in sequence.images[0]], sequence)
             if sequences:
-                numbers |= {f"{key}{suffix}": value for key, value in scores.summary().items()}
+                summary = _scores(extractor, sequences).summary()
+                numbers |= {f"{key}{suffix}": value for key, value in summary.items()}
         if self.pairs:
             errors = _pose_errors(weights, self.pairs)
             numbers |= dict(zip(("pose_auc_5", "pose_auc_10", "pose_auc_20"), auc(errors, (5, 10, 20)), strict=True))
         return numbers
+
+
+def _scores(extractor: Extractor, sequences: list[Sequence]) -> TrackScores:
+    scores = NO_SCORES
+    for sequence in sequences:
+        scores = scores + track_scores([extractor(image) for image in sequence.images[0]], sequence)
+    return scores
 
 
 def _room(folder: Path) -> list[Sequence]:

@@ -67,3 +67,22 @@ VARIANTS: dict[str, Variant] = {
     "three": Variant(OURS, "T = 3", "sequence", num_frames=3),
     "eight": Variant(OURS, "T = 8", "sequence", num_frames=8),
 }
+
+
+def at_size(policy: PolicyConfig, image_size: int) -> PolicyConfig:
+    """The policy for frames of another side than 240 px.
+
+    The paper's cells, tiles and windows are shares of the frame, ours are pixels; the grid of descriptors that are
+    compared stays as large as it is.
+    """
+    factor = image_size / 240
+    policy = replace(policy, candidate_stride=round(policy.candidate_stride * factor))
+    if policy.consistency != "rank":
+        return policy
+    window = round(policy.rank_window_px * factor)
+    return replace(
+        policy,
+        cell_px=round(policy.cell_px * factor),
+        tile_px=round(policy.tile_px * factor),
+        rank_window_px=window if policy.rank_window == "cell" else window // 2 * 2 + 1,
+    )

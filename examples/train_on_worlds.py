@@ -19,11 +19,11 @@ def main(steps: int = 1, size: int = 240, weights: str | None = None) -> None:
     optimizer = torch.optim.AdamW(model.detector.train().parameters(), lr=1e-3)
 
     worlds = Worlds(WorldsConfig(image_size=(size, size), num_frames=3, num_textures=10, texture_size=256))
-    config = PolicyConfig(warmup_steps=0)  # rewards alone, no imitation of corners first
+    config = PolicyConfig(warmup_share=0)  # rewards alone, no imitation of corners first
     generator = torch.Generator().manual_seed(0)
     for step in range(steps):
         batch = worlds.sample(1, generator)
-        loss, stats = policy_step(batch, model, config, schedule(step, config), generator)
+        loss, stats = policy_step(batch, model, config, schedule(step / steps, config), generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
