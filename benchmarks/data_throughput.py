@@ -1,9 +1,12 @@
 """Frames per second of the synthetic sequences, beside brute-force ray casting of the same 50 quads.
 
     python benchmarks/data_throughput.py --out benchmarks/results/data_throughput.json
+    python benchmarks/data_throughput.py --part loading --rgbd FOLDER --colmap WORKSPACE --threads 1 \
+        --out benchmarks/results/data_loading.json
 
-Every method is timed once per round, one after the other, so that a busy machine slows all of them; the table gives the
-median over rounds, and the median of the per-round ratios to the ray caster.
+Part "rendering": every method is timed once per round, one after the other, so that a busy machine slows all of them;
+the table gives the median over rounds, and the median of the per-round ratios to the ray caster. Part "loading": every
+source as the training loop gets it, made in the loop or by workers; frames of real sets are read from disk each time.
 """
 
 from __future__ import annotations
@@ -13,8 +16,10 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from statistics import median
+from typing import Any, Literal
 
 import torch
 import tyro
@@ -23,8 +28,12 @@ from rich.table import Table
 from torch import Tensor
 
 import traqpoint
+from traqpoint.data.base import Source
+from traqpoint.data.colmap import ColmapConfig, colmap_sequences
 from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.loader import AHEAD, Loader
 from traqpoint.data.render import Surfaces, render
+from traqpoint.data.rgbd import RgbdConfig, rgbd_sequences
 from traqpoint.data.textures import procedural_textures
 from traqpoint.data.worlds import Worlds, WorldsConfig
 from traqpoint.geometry.pixels import pixel_grid
@@ -38,6 +47,12 @@ BASELINE = f"ray casting of {QUADS} quads"
 class Options:
     """What to time."""
 
+    part: Literal["rendering", "loading"] = "rendering"
+    """Synthetic frames against ray casting, or all sources with 0, 1 and 2 workers."""
+    rgbd: Path | None = None
+    """Loading: an RGB-D recording."""
+    colmap: Path | None = None
+    """Loading: a COLMAP workspace."""
     sides: tuple[int, ...] = (240, 480)
     """Sides of the square frames in pixels."""
     rounds: int = 5
@@ -139,16 +154,59 @@ def measure(options: Options, side: int) -> list[dict]:
     ]
 
 
+def sources(options: Options, side: int) -> dict[str, Source]:
+    frames: dict[str, Any] = {"num_frames": options.num_frames}
+    posed = frames | {"image_size": (side, side), "cache_frames": 1}
+    photos = [(t * 255).byte() for t in procedural_textures(20, 512, torch.Generator().manual_seed(options.seed))]
+    out: dict[str, Source] = {
+        "homography": HomographySequences(photos, HomographyConfig(image_size=side, **frames)),
+        "worlds": Worlds(WorldsConfig(image_size=(side, side), **frames)),
+    }
+    if options.rgbd is not None:
+        out["rgbd"] = rgbd_sequences(RgbdConfig(folders=(options.rgbd,), max_gap=20, **posed))
+    if options.colmap is not None:
+        out["colmap"] = colmap_sequences(ColmapConfig(workspaces=(options.colmap,), **posed))
+    return out
+
+
+def measure_loading(options: Options, side: int) -> list[dict]:
+    seconds: dict[tuple[str, int], list[float]] = {}
+    ready = sources(options, side)
+    for turn in range(options.rounds):
+        for (name, source), workers in product(ready.items(), (0, 1, 2)):
+            first = AHEAD * workers + 1  # made before anyone waits
+            count = first + 2 * (AHEAD * 2 + 1)
+            generator = torch.Generator().manual_seed(turn)
+            with Loader(source, options.batch_size, 0, count, generator, turn, workers) as loader:
+                for _ in range(first):
+                    next(loader)
+                start = time.perf_counter()
+                for _ in loader:
+                    pass
+            frames = (count - first) * options.batch_size * options.num_frames
+            seconds.setdefault((name, workers), []).append((time.perf_counter() - start) / frames)
+    return [
+        {"source": name, "side": side, "workers": workers, "frames_per_second": round(1 / median(times), 1)}
+        for (name, workers), times in seconds.items()
+    ]
+
+
 def main() -> None:
     options = tyro.cli(Options, description=__doc__)
     torch.set_num_threads(options.threads)
-    rows = [row for side in options.sides for row in measure(options, side)]
-    table = Table("method", "side [px]", "frames/s", "ratio to ray casting")
+    if options.part == "loading":
+        rows = [row for side in options.sides for row in measure_loading(options, side)]
+        table = Table("source", "side [px]", "workers", "frames/s")
+    else:
+        rows = [row for side in options.sides for row in measure(options, side)]
+        table = Table("method", "side [px]", "frames/s", "ratio to ray casting")
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     Console().print(table)
     if options.out is not None:
-        protocol = {**asdict(options), "out": None, "traqpoint": traqpoint.__version__, "torch": torch.__version__}
+        paths = {name: getattr(options, name) and getattr(options, name).name for name in ("rgbd", "colmap")}
+        versions = {"traqpoint": traqpoint.__version__, "torch": torch.__version__}
+        protocol = {**asdict(options), **paths, **versions, "out": None}
         machine = {"machine": platform.machine(), "device": options.device}
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps({"protocol": protocol | machine, "rows": rows}, indent=2) + "\n")

@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -120,6 +122,21 @@ def test_interrupting_ends_the_workers():
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_workers_do_not_outlive_a_loop_that_is_killed():
+    script = """
+import os, signal, torch
+from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.loader import Loader
+photo = torch.zeros(3, 48, 48, dtype=torch.uint8)
+source = HomographySequences([photo], HomographyConfig(image_size=32, num_frames=2))
+loader = Loader(source, 1, 0, 1000, torch.Generator(), 0, 2)
+next(loader)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    # The pipe of the output closes when the last process that holds it has ended.
+    subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, timeout=30)
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])

@@ -40,8 +40,8 @@ def pictures(folder, count=3):
     return folder
 
 
-def training(photos, out, steps=10, workers=0, **data):
-    loop = LoopConfig(steps=steps, batch_size=1, device="cpu", precision="float32", checkpoint_every=5, workers=workers)
+def training(photos, out, steps=6, workers=0, **data):
+    loop = LoopConfig(steps=steps, batch_size=1, device="cpu", precision="float32", checkpoint_every=3, workers=workers)
     config = DataConfig(photos, homography=SMALL, **data)
     return DescriptorTraining(config, out, loop, DescriptorConfig(points_per_frame=16))
 
@@ -146,12 +146,12 @@ def test_frames_of_a_long_video_are_kept_at_even_distances(tmp_path):
 
 
 def test_workers_give_one_result_whatever_their_number_and_whenever_interrupted(tmp_path):
-    """Two workers straight to step 10 equal one worker that is stopped after step 5 and goes on with two."""
+    """Two workers straight to step 6 equal one worker that is stopped after step 3 and goes on with two."""
     photos = pictures(tmp_path / "photos")
     straight = train_descriptor(training(photos, tmp_path / "a", workers=2))
 
     def stop(step, stats):
-        if step == 7:
+        if step == 5:  # the last checkpoint was after step 3
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -168,13 +168,13 @@ def test_a_killed_worker_keeps_the_checkpoint_and_the_run_goes_on(tmp_path):
     before = set(_children())
 
     def kill(step, stats):
-        if step == 6:
+        if step == 4:
             os.kill(next(pid for pid in _children() if pid not in before), signal.SIGKILL)
 
     with pytest.raises(DataError, match=r"data worker \d \(pid \d+\) was killed by SIGKILL"):
-        train_descriptor(training(photos, tmp_path / "a", 40, workers=1), kill)
-    resumed = train_descriptor(training(photos, tmp_path / "a", 40, workers=1))
-    assert same(state(resumed), state(train_descriptor(training(photos, tmp_path / "b", 40, workers=1))))
+        train_descriptor(training(photos, tmp_path / "a", 12, workers=1), kill)
+    resumed = train_descriptor(training(photos, tmp_path / "a", 12, workers=1))
+    assert same(state(resumed), state(train_descriptor(training(photos, tmp_path / "b", 12, workers=1))))
 
 
 def _children():

@@ -96,14 +96,12 @@ def _coerced(value: Any, hint: Any, below: Any = None) -> Any:
         if value in arguments:
             return value
     elif origin is tuple:
+        if isinstance(value, dict):  # pairs are written as a mapping
+            value = [list(pair) for pair in value.items()]
         items = value if isinstance(value, list) else [value]
         kinds = arguments[:1] * len(items) if arguments[-1] is Ellipsis else arguments
         if len(kinds) == len(items):
             return tuple(_coerced(item, kind) for item, kind in zip(items, kinds, strict=True))
-    elif origin is dict:
-        if isinstance(value, dict):
-            key_kind, value_kind = arguments
-            return {_coerced(key, key_kind): _coerced(item, value_kind) for key, item in value.items()}
     elif hint is type(None):
         if value is None:
             return None

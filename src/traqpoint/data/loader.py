@@ -7,7 +7,8 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
 from types import TracebackType
 
 import numpy as np
@@ -143,15 +144,14 @@ class _Worker:
 
 def _serve(pipe: Connection, source: Source, batch_size: int, seed: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the loop ends this one
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pycolmap's handler would print a stack trace
     torch.set_num_threads(1)
     optional.load("cv2").setNumThreads(0)  # its pool does not survive a fork
     warnings.simplefilter("ignore")  # the loader warns, once for all workers
-    while True:
-        try:
-            index = pipe.recv()
-        except EOFError:  # the loop was killed
-            return
-        pipe.send(_answer(source, batch_size, batch_generator(seed, index)))
+    loop = parent_process()
+    assert loop is not None
+    while loop.sentinel not in wait([pipe, loop.sentinel]):  # the loop may be killed, and end nothing
+        pipe.send(_answer(source, batch_size, batch_generator(seed, pipe.recv())))
 
 
 def _answer(source: Source, batch_size: int, generator: torch.Generator) -> tuple[Sequence, Problems] | Exception:
