@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from traqpoint.data.render import Surfaces, render, render_depth
-from traqpoint.data.scenes import KINDS, draw_scene, stack_scenes
+from traqpoint.data.scene import stack_scenes
+from traqpoint.data.scenes import KINDS, draw_scene
 from traqpoint.data.textures import Atlas
 from traqpoint.data.worlds import Worlds, WorldsConfig, flight
 from traqpoint.errors import ConfigError

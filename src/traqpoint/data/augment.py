@@ -13,6 +13,10 @@ NOISE = 0.03
 BLUR_PX, BLUR_SHARE = 1.2, 0.3
 SHADE, SHADE_SHARE = 0.4, 0.3
 BLUR_RADIUS = 3
+GAMMA_OF_DISPLAYS = 2.2
+"""Encoded colour is light to the power of 1 / 2.2."""
+CURVE = 0.7
+"""Half-width of the response curve's contrast; the curve rises everywhere below 1."""
 
 
 def photometric(images: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
@@ -47,6 +51,22 @@ def photometric(images: Tensor, generator: torch.Generator, strength: float = 1.
     )
     grain = torch.randn(images.shape, generator=generator, device=generator.device)
     return out.addcmul_(grain.to(images), noise.expand_as(out)).clamp_(0, 1)
+
+
+def expose(images: Tensor, generator: torch.Generator, stops: float) -> Tensor:
+    """Over- or underexpose each frame, with one response curve per sequence.
+
+    images: (B, T, 3, H, W) in [0, 1]. The light of each frame is multiplied by up to 2 to the power of ±`stops`, and
+    cut off where the sensor is full; then the camera's S-shaped curve, steep or flat, takes it to colour. 0 leaves the
+    images as they are.
+    """
+    if stops == 0 or images.numel() == 0:
+        return images
+    shape = (*images.shape[:2], 1, 1, 1)
+    draw = 2 * torch.rand(shape, generator=generator, device=generator.device).to(images) - 1
+    bend = CURVE * (2 * torch.rand(shape[0], 1, 1, 1, 1, generator=generator, device=generator.device).to(images) - 1)
+    out = (images * 2 ** (stops * draw / GAMMA_OF_DISPLAYS)).clamp_(0, 1)
+    return out + bend * out * (1 - out) * (2 * out - 1)
 
 
 def _shade(slopes: Tensor, images: Tensor) -> Tensor:

@@ -19,9 +19,9 @@ from traqpoint.types import Device, map_tensors
 TILE = 32
 OUTLINE_SLACK = 2e-6
 """Pieces are this share larger than they are, so that rounding opens no cracks between neighbours."""
-FRAMES_PER_CHUNK = {"cpu": 1, "cuda": 32}
+FRAME_PIXELS_PER_CHUNK = {"cpu": 2**16, "cuda": 2**23}
 PIXELS_PER_CHUNK = {"cpu": 2**14, "cuda": 2**24}
-"""As much as fits a CPU's cache; a GPU wants to be busy."""
+"""As much as fits a CPU's cache, but at least one frame; a GPU wants to be busy."""
 SUBSAMPLES = ((-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125))
 """Rotated grid inside a pixel, for colours on outlines."""
 
@@ -50,8 +50,27 @@ class Surfaces:
         return map_tensors(self, lambda x: x.to(device))
 
 
+@dataclass(frozen=True)
+class Light:
+    """Light that changes from frame to frame, instead of `Surfaces.shade`.
+
+    shade: (B, T, Q, 3), brightness = shade · (s, t, 1). colour: (B, T, Q, 3), RGB factor of each piece.
+    """
+
+    shade: Tensor
+    colour: Tensor
+
+    def to(self, device: Device) -> Light:
+        return map_tensors(self, lambda x: x.to(device))
+
+
 def render(
-    surfaces: Surfaces, K: Tensor, cam_from_world: Tensor, image_size: tuple[int, int], atlas: Atlas
+    surfaces: Surfaces,
+    K: Tensor,
+    cam_from_world: Tensor,
+    image_size: tuple[int, int],
+    atlas: Atlas,
+    light: Light | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Images (B, T, 3, H, W) in [0, 1] and z-depth (B, T, H, W), NaN for sky.
 
@@ -59,10 +78,14 @@ def render(
     and never the depth, is the mean of four samples.
     """
     width, height = image_size
-    images, depths = [], []
-    for scene, pieces, pixel_from_world in _chunks(surfaces, K, cam_from_world):
+    images, depths, frames = [], [], 0
+    for scene, pieces, pixel_from_world in _chunks(surfaces, K, cam_from_world, width * height):
+        part = slice(frames, frames + len(scene))
+        frames += len(scene)
+        shade = surfaces.shade[scene] if light is None else light.shade.flatten(0, 1)[part]
+        colour = None if light is None else light.colour.flatten(0, 1)[part]
         ident, inverse_depth = _visible(pieces, surfaces.triangle[scene], width, height)
-        images.append(_colours(surfaces, scene, pieces, pixel_from_world, ident, inverse_depth, atlas))
+        images.append(_colours(surfaces, scene, pieces, pixel_from_world, ident, inverse_depth, atlas, shade, colour))
         depths.append(_depth(inverse_depth))
     shape = K.shape[:2]
     return torch.cat(images).unflatten(0, shape), torch.cat(depths).unflatten(0, shape)
@@ -71,17 +94,20 @@ def render(
 def render_depth(surfaces: Surfaces, K: Tensor, cam_from_world: Tensor, image_size: tuple[int, int]) -> Tensor:
     """The depth of `render` alone: (B, T, H, W)."""
     width, height = image_size
-    chunks = _chunks(surfaces, K, cam_from_world)
+    chunks = _chunks(surfaces, K, cam_from_world, width * height)
     depths = [_depth(_visible(pieces, surfaces.triangle[scene], width, height)[1]) for scene, pieces, _ in chunks]
     return torch.cat(depths).unflatten(0, K.shape[:2])
 
 
-def _chunks(surfaces: Surfaces, K: Tensor, cam_from_world: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Some frames at a time: scene numbers (F,), pixel-to-piece matrices (F, Q, 3, 3), direction-to-pixel (F, 3, 3)."""
+def _chunks(
+    surfaces: Surfaces, K: Tensor, cam_from_world: Tensor, pixels: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """As many frames of `pixels` at a time as there is room for: scene numbers (F,), pixel-to-piece matrices
+    (F, Q, 3, 3), direction-to-pixel (F, 3, 3)."""
     B, T = K.shape[:2]
     scene = torch.arange(B, device=K.device).repeat_interleave(T)
     K, pose = K.flatten(0, 1).double(), cam_from_world.flatten(0, 1).double()
-    step = FRAMES_PER_CHUNK.get(K.device.type, 1)
+    step = max(1, FRAME_PIXELS_PER_CHUNK.get(K.device.type, 2**16) // pixels)
     for i in range(0, B * T, step):
         part = slice(i, i + step)
         R, t = pose[part, None, :3, :3], pose[part, None, :3, 3]
@@ -148,9 +174,9 @@ def _visible(pieces: Tensor, triangle: Tensor, width: int, height: int) -> tuple
         for i in range(1, 4):
             torch.minimum(edge, across[:, i, None, :] + down[:, i, :, None], out=edge)
         inverse_depth = across[:, 4, None, :] + down[:, 4, :, None]
-        nearer = (edge >= 0) & (inverse_depth > best[:n])
-        best[:n] = torch.where(nearer, inverse_depth, best[:n])
-        ident[:n] = torch.where(nearer, q.int()[:, None, None], ident[:n])
+        inverse_depth.masked_fill_(edge < 0, 0)
+        torch.where(inverse_depth > best[:n], q.int()[:, None, None], ident[:n], out=ident[:n])
+        torch.maximum(inverse_depth, best[:n], out=best[:n])
     back = order.argsort()
 
     def assembled(tiles: Tensor) -> Tensor:
@@ -172,21 +198,27 @@ def _colours(
     ident: Tensor,
     inverse_depth: Tensor,
     atlas: Atlas,
+    shade: Tensor,
+    colour: Tensor | None,
 ) -> Tensor:
-    """(F, 3, H, W): one sample per pixel, four where the outline of a surface passes."""
+    """(F, 3, H, W): one sample per pixel, four where the outline of a surface passes. shade, colour: see Light."""
     F, height, width = ident.shape
     Q = pieces.shape[1]
     uv = surfaces.uv[scene].to(pieces) @ pieces
-    shade = surfaces.shade[scene].to(pieces).unsqueeze(-2) @ pieces
+    brightness = shade.to(pieces).unsqueeze(-2) @ pieces
     # Per piece: u/z, v/z, 1/z, brightness/z as functions of the pixel.
-    table = torch.cat([uv, pieces[..., 2:, :], shade], dim=-2).reshape(F * Q, 12).float().t().contiguous()
+    table = torch.cat([uv, pieces[..., 2:, :], brightness], dim=-2).reshape(F * Q, 12).float().t().contiguous()
     texture = surfaces.texture[scene].flatten()
+    tint = None if colour is None else colour.reshape(F * Q, 3).float()
     offset = torch.arange(F, device=ident.device)[:, None, None] * Q
     number = torch.where(ident >= 0, ident + offset, -1 - torch.arange(F, device=ident.device)[:, None, None])
     world_from_pixel = torch.linalg.inv(pixel_from_world).float()
 
     def shaded(number: Tensor, xy: Tensor) -> Tensor:
-        out = _sample_pieces(table, texture, number.clamp(min=0), xy, atlas)
+        piece = number.clamp(min=0)
+        out = _sample_pieces(table, texture, piece, xy, atlas)
+        if tint is not None:
+            out *= tint.index_select(0, piece)
         sky = (number < 0).nonzero().flatten()
         if sky.numel():
             frame = -1 - number[sky]

@@ -46,15 +46,15 @@ def _resize(images: Tensor, size: int) -> Tensor:
     return out.clamp(0, 1)
 
 
-def _uniform(low: float, high: float, generator: torch.Generator) -> float:
+def uniform(low: float, high: float, generator: torch.Generator) -> float:
     return low + (high - low) * float(torch.rand((), generator=generator))
 
 
-def _integer(low: int, high: int, generator: torch.Generator) -> int:
+def integer(low: int, high: int, generator: torch.Generator) -> int:
     return int(torch.randint(low, high, (), generator=generator))
 
 
-def _noise(size: int, octaves: range, generator: torch.Generator, decay: float = 0.6) -> Tensor:
+def noise(size: int, octaves: range, generator: torch.Generator, decay: float = 0.6) -> Tensor:
     """Noise (size, size) of unit variance: grids of 2^octave random cells, each `decay` times the coarser one."""
     out = torch.zeros(1, 1, size, size)
     for i, octave in enumerate(octaves):
@@ -72,11 +72,11 @@ def _colours(n: int, spread: float, generator: torch.Generator) -> Tensor:
 
 def _stone(size: int, generator: torch.Generator) -> Tensor:
     """Two coloured materials, mixed by noise, with grain and dark speckles."""
-    first = _integer(1, 4, generator)
-    mix = torch.sigmoid(_uniform(1, 6, generator) * _noise(size, range(first, 8), generator, 0.7))
+    first = integer(1, 4, generator)
+    mix = torch.sigmoid(uniform(1, 6, generator) * noise(size, range(first, 8), generator, 0.7))
     a, b = _colours(2, 0.22, generator)[:, :, None, None]
-    speckles = (_noise(size, range(6, 8), generator) > _uniform(1.2, 2.2, generator)) * _uniform(0.1, 0.4, generator)
-    grain = 0.05 * _noise(size, range(5, 9), generator, 0.9)
+    speckles = (noise(size, range(6, 8), generator) > uniform(1.2, 2.2, generator)) * uniform(0.1, 0.4, generator)
+    grain = 0.05 * noise(size, range(5, 9), generator, 0.9)
     return a * mix + b * (1 - mix) + grain - speckles.float()
 
 
@@ -92,13 +92,13 @@ def _cells(size: int, rows: int, columns: int, stagger: float) -> tuple[Tensor, 
 
 def _bricks(size: int, generator: torch.Generator) -> Tensor:
     """Rows of bricks, each with its own colour and wear, in mortar."""
-    rows = _integer(5, 14, generator)
-    columns = max(2, round(rows * _uniform(0.35, 0.8, generator)))
-    index, x, y = _cells(size, rows, columns, 0.5 if _uniform(0, 1, generator) < 0.8 else 0.0)
+    rows = integer(5, 14, generator)
+    columns = max(2, round(rows * uniform(0.35, 0.8, generator)))
+    index, x, y = _cells(size, rows, columns, 0.5 if uniform(0, 1, generator) < 0.8 else 0.0)
     brick = _colours(rows * columns, 0.08, generator)[index].permute(2, 0, 1)
-    wear = 0.06 * _noise(size, range(2, 9), generator, 0.9) * torch.rand(rows * columns, generator=generator)[index] * 2
-    gap = _uniform(0.02, 0.06, generator)
-    wobble = 0.01 * _noise(size, range(4, 7), generator)
+    wear = 0.06 * noise(size, range(2, 9), generator, 0.9) * torch.rand(rows * columns, generator=generator)[index] * 2
+    gap = uniform(0.02, 0.06, generator)
+    wobble = 0.01 * noise(size, range(4, 7), generator)
     # The gap is as wide across as down.
     mortar = torch.minimum(torch.minimum(x, 1 - x) * rows / columns, torch.minimum(y, 1 - y)) + wobble < gap
     return torch.where(mortar, _colours(1, 0.1, generator)[0][:, None, None], brick + wear)
@@ -106,26 +106,26 @@ def _bricks(size: int, generator: torch.Generator) -> Tensor:
 
 def _tiles(size: int, generator: torch.Generator) -> Tensor:
     """A floor of tiles in two to five colours, irregular enough that no two places look the same, with stains."""
-    n = _integer(4, 12, generator)
+    n = integer(4, 12, generator)
     index, x, y = _cells(size, n, n, 0.0)
-    palette = _colours(_integer(2, 6, generator), 0.25, generator)
+    palette = _colours(integer(2, 6, generator), 0.25, generator)
     choice = torch.randint(0, palette.shape[0], (n * n,), generator=generator)
     colour = palette[choice] + 0.03 * torch.randn(n * n, 3, generator=generator)
     # Each tile is cut along its own line into a light and a dark part.
     angle = 2 * math.pi * torch.rand(n * n, generator=generator)
     side = ((x - 0.5) * torch.cos(angle)[index] + (y - 0.5) * torch.sin(angle)[index]).sign()
     cut = 0.12 * torch.rand(n * n, generator=generator)[index] * side
-    joint = torch.minimum(torch.minimum(x, 1 - x), torch.minimum(y, 1 - y)) < _uniform(0.01, 0.04, generator)
-    out = colour[index].permute(2, 0, 1) + cut + 0.05 * _noise(size, range(1, 9), generator, 0.8)
+    joint = torch.minimum(torch.minimum(x, 1 - x), torch.minimum(y, 1 - y)) < uniform(0.01, 0.04, generator)
+    out = colour[index].permute(2, 0, 1) + cut + 0.05 * noise(size, range(1, 9), generator, 0.8)
     return torch.where(joint, out * 0.4, out)
 
 
 def _print(size: int, generator: torch.Generator) -> Tensor:
     """A poster: lines of letter-like glyphs in several sizes on coloured blocks."""
-    out = _colours(1, 0.1, generator)[0][:, None, None] + 0.03 * _noise(size, range(1, 8), generator)
-    for _ in range(_integer(6, 14, generator)):
-        cell = max(1, round(_uniform(0.004, 0.022, generator) * size))
-        lines, letters = _integer(1, 5, generator), _integer(4, 16, generator)
+    out = _colours(1, 0.1, generator)[0][:, None, None] + 0.03 * noise(size, range(1, 8), generator)
+    for _ in range(integer(6, 14, generator)):
+        cell = max(1, round(uniform(0.004, 0.022, generator) * size))
+        lines, letters = integer(1, 5, generator), integer(4, 16, generator)
         # A glyph is 5x5 random strokes in a 7x6 box, mirrored half of the time as many letters are.
         glyphs = torch.zeros(lines, letters, 7, 6)
         strokes = (torch.rand(lines, letters, 5, 5, generator=generator) < 0.5).float()
@@ -135,7 +135,7 @@ def _print(size: int, generator: torch.Generator) -> Tensor:
         mask = glyphs.permute(0, 2, 1, 3).reshape(lines * 7, letters * 6)
         mask = mask.repeat_interleave(cell, 0).repeat_interleave(cell, 1)[: size // 2, : size - 1]
         height, width = mask.shape
-        top, left = _integer(0, size - height, generator), _integer(0, size - width, generator)
+        top, left = integer(0, size - height, generator), integer(0, size - width, generator)
         paper, ink = _colours(2, 0.3, generator)[:, :, None, None]
         out[:, top : top + height, left : left + width] = torch.where(mask > 0, ink, paper)
     return out
@@ -151,13 +151,13 @@ def _polygons(size: int, generator: torch.Generator) -> Tensor:
         right, bottom = (int(min(size, c + radius + 1)) for c in centre.tolist())
         x = torch.arange(left, right) + 0.5 - centre[0]
         y = torch.arange(top, bottom)[:, None] + 0.5 - centre[1]
-        sides = _integer(3, 6, generator)
+        sides = integer(3, 6, generator)
         angles = 2 * math.pi * (torch.arange(sides) + 0.6 * torch.rand(sides, generator=generator)) / sides
         inner = radius * (0.3 + 0.4 * torch.rand(sides, generator=generator))
         reach = [a.cos() * x + a.sin() * y - r for a, r in zip(angles, inner, strict=True)]
         mask = torch.stack(reach).amax(0) < 0
         colour = _colours(1, 0.2, generator)[0][:, None, None]
-        shade = 1 + 0.15 * _noise(max(mask.shape), range(1, 4), generator)[: mask.shape[0], : mask.shape[1]]
+        shade = 1 + 0.15 * noise(max(mask.shape), range(1, 4), generator)[: mask.shape[0], : mask.shape[1]]
         region = out[:, top:bottom, left:right]
         out[:, top:bottom, left:right] = torch.where(mask, colour * shade, region)
     return out
