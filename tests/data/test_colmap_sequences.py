@@ -153,6 +153,14 @@ def test_stereo_depth_is_used_where_it_exists_the_geometric_one_first(tmp_path):
     assert float(depth.nanmedian()) == pytest.approx(DEPTH) and bool(torch.isnan(depth[..., 0, :]).all())
 
 
+def test_images_are_brought_to_the_size_of_their_depth_maps(tmp_path):
+    folder = workspace(tmp_path)
+    add_depth(folder, size=(40, 30))
+    frame = ColmapSet(folder).frame(0)
+    assert frame.image.shape == (3, 30, 40) and frame.depth.shape == (30, 40)
+    assert torch.allclose(frame.K.float(), torch.tensor([[F / 2, 0, 20], [0, F / 2, 15], [0, 0, 1]]))
+
+
 def test_undistortion_gives_the_picture_of_a_pinhole_camera():
     def scene(rays):
         return (0.5 + 0.2 * torch.sin(6 * rays[..., 0]) + 0.2 * torch.cos(5 * rays[..., 1])).float()
@@ -238,7 +246,11 @@ def _broken_pose(folder):
         (_broken_pose, {}, "0.png|not a readable COLMAP model"),
         (lambda folder: None, {"overlap": (0.98, 1.0)}, r"overlaps in \[0.98, 1.0\]: none found"),
         (lambda folder: None, {"num_frames": 9}, "no set has the 9 frames"),
-        (lambda folder: add_depth(folder, size=(40, 30)), {}, "40.* px, but its image has"),
+        (
+            lambda folder: add_depth(folder, size=(40, 40)),
+            {},
+            r"geometric\.bin: 40x40 px, but the model",
+        ),
         (lambda folder: (folder / "sparse/0/cameras.txt").unlink(), {}, "no COLMAP model in"),
     ],
 )

@@ -23,18 +23,19 @@ class UsageError(TraqPointError):
 def parse(kind: type[Options], args: list[str], prog: str) -> Options:
     """Build the dataclass `kind` (keyword-only fields) from `args`, with ``--config file.yaml`` for its defaults.
 
-    A kind with PRESETS (name -> values of fields) also takes ``--preset NAME``, below the file. Raises UsageError in one line for unknown, missing or misspelt options, ConfigError for unknown keys or wrong
-    types in the file.
+    A kind with PRESETS (name -> values of fields) also takes ``--preset NAME``, below the file. Raises UsageError in one
+    line for unknown, missing or misspelt options, ConfigError for unknown keys or wrong types in the file.
     """
     import tyro
 
     args, config = _take(args, "--config", "the path of a YAML file")
     values: dict[str, Any] = {}
-    if hasattr(kind, "PRESETS"):
-        args, preset = _take(args, "--preset", f"one of {', '.join(kind.PRESETS)}")
-        if preset is not None and preset not in kind.PRESETS:
-            raise UsageError(f"no preset {preset!r}; there are {', '.join(kind.PRESETS)}")
-        values = kind.PRESETS[preset] if preset is not None else {}
+    presets: dict[str, dict[str, Any]] = getattr(kind, "PRESETS", {})
+    if presets:
+        args, preset = _take(args, "--preset", f"one of {', '.join(presets)}")
+        if preset is not None and preset not in presets:
+            raise UsageError(f"no preset {preset!r}; there are {', '.join(presets)}")
+        values = presets[preset] if preset is not None else {}
     if config is not None:
         values = {**values, **read_overlay(kind, Path(config), values)}
     described = _with_defaults(kind, values) if values else kind

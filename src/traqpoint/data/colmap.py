@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from traqpoint.data.base import Source
@@ -76,7 +77,7 @@ class ColmapSet:
             raise DataError(f"{workspace}: the model has no 3D points, nothing tells which images see the same")
         self._folder = Path(images) if images is not None else workspace / "images"
         depth_maps = workspace / "stereo" / "depth_maps"
-        self._depth_maps = depth_maps if depth_maps.is_dir() and any(depth_maps.glob("*.bin")) else None
+        self._depth_maps = depth_maps if depth_maps.is_dir() and any(depth_maps.rglob("*.bin")) else None
         self._model = self._present(model)
         self._views = list(self._model.images.values())
         self._common = common_points(self._model)
@@ -105,10 +106,11 @@ class ColmapSet:
         view = self._views[index]
         path = self._folder / view.name
         image = to_tensor(read_image(path), str(path))
-        camera = _camera_of(image, view.camera, path)
+        camera = _camera_of(path, image.shape[1:], view.camera)
         depth = None
         if self._depth_maps is not None:
-            depth = self._depth(view, camera)
+            depth, camera = self._depth(self._depth_maps, view)
+            image = F.interpolate(image[None], size=depth.shape, mode="bilinear", antialias=True)[0]
         elif bool(camera.distortion.any()):
             image = undistort(image, camera)
         pose = view.cam_from_world
@@ -117,21 +119,19 @@ class ColmapSet:
         z = self._model.xyz[points] @ pose[2, :3] + pose[2, 3]
         return TrackFrame(image, camera.K, pose, depth, rays=rays, points=points, z=z)
 
-    def _depth(self, view: ModelImage, camera: Camera) -> Tensor:
-        assert self._depth_maps is not None
-        if bool(camera.distortion.any()):
+    def _depth(self, folder: Path, view: ModelImage) -> tuple[Tensor, Camera]:
+        """The image's depth map and the camera at its size: stereo works on images of a limited size."""
+        if bool(view.camera.distortion.any()):
             raise GeometryError(
-                f"{self.name}: {view.name} has a distorted {camera.model} camera, but its depth map belongs to the "
-                "undistorted image: give the folder that COLMAP's image_undistorter wrote"
+                f"{self.name}: {view.name} has a distorted {view.camera.model} camera, but its depth map belongs to "
+                "the undistorted image: give the folder that COLMAP's image_undistorter wrote"
             )
-        paths = [self._depth_maps / f"{view.name}{suffix}" for suffix in DEPTH_SUFFIXES]
+        paths = [folder / f"{view.name}{suffix}" for suffix in DEPTH_SUFFIXES]
         path = next((path for path in paths if path.is_file()), None)
         if path is None:
             raise DataError(f"{paths[0]}: no depth map of this image")
         depth = read_depth_map(path)
-        if depth.shape != camera.image_size[::-1]:
-            raise GeometryError(f"{path}: {tuple(depth.shape[::-1])} px, but its image has {camera.image_size}")
-        return depth
+        return depth, _camera_of(path, depth.shape, view.camera)
 
     def _present(self, model: ColmapModel) -> ColmapModel:
         """The model without the images that are not in the folder."""
@@ -204,7 +204,7 @@ def stack_tracks(batch: Sequence[Sequence[TrackFrame]], radius: float) -> Sparse
             depths.append(torch.cat([frame.z[shown], frame.z.new_tensor([torch.nan])])[nearest].float())
         tables.append(observed)
     most = max(table.shape[1] for table in tables)
-    padded = [torch.nn.functional.pad(table, (0, most - table.shape[1])) for table in tables]
+    padded = [F.pad(table, (0, most - table.shape[1])) for table in tables]
     shape = (len(batch), len(batch[0]), height, width)
     return SparseGeometry(
         torch.stack(maps).reshape(shape), torch.stack(depths).reshape(shape), torch.stack(padded), K, poses
@@ -231,9 +231,9 @@ def undistort(image: Tensor, camera: Camera) -> Tensor:
     return warp_image(image[None], xy.reshape(1, height, width, 2), padding_mode="border")[0]
 
 
-def _camera_of(image: Tensor, camera: Camera, path: Path) -> Camera:
-    """The model's camera at the size of the file. Raises GeometryError if the file is another picture."""
-    size = (image.shape[-1], image.shape[-2])
+def _camera_of(path: Path, shape: tuple[int, ...], camera: Camera) -> Camera:
+    """The model's camera at the (H, W) of this file. Raises GeometryError if the file shows another picture."""
+    size = (shape[1], shape[0])
     if size == camera.image_size:
         return camera
     sx, sy = size[0] / camera.image_size[0], size[1] / camera.image_size[1]
