@@ -23,8 +23,8 @@ class UsageError(TraqPointError):
 def parse(kind: type[Options], args: list[str], prog: str) -> Options:
     """Build the dataclass `kind` (keyword-only fields) from `args`, with ``--config file.yaml`` for its defaults.
 
-    A kind with PRESETS (name -> values of fields) also takes ``--preset NAME``, below the file. Raises UsageError in one
-    line for unknown, missing or misspelt options, ConfigError for unknown keys or wrong types in the file.
+    A kind with PRESETS (name -> values of fields) also takes ``--preset NAME``, below the file. Raises UsageError in
+    one line for unknown, missing or misspelt options, ConfigError for unknown keys or wrong types in the file.
     """
     import tyro
 
