@@ -35,9 +35,14 @@ class Localization(EvalOptions):
     metres_per_unit: float | None = None
     """Scale of the model; without it distances and their thresholds are in the model's own unit."""
 
+    hloc: bool = False
+    """Also write what hloc reads (features, matches, pairs, queries with intrinsics) to OUT/METHOD/hloc."""
+
     def run(self) -> int:
         from traqpoint.evaluation.localization import LocalizationConfig, evaluate_localization, hold_out
         from traqpoint.evaluation.predict import predict
+        from traqpoint.inference.hloc_export import export_hloc
+        from traqpoint.inference.verification import true_cameras
         from traqpoint.io.colmap_model import read_model
 
         config = LocalizationConfig(
@@ -56,6 +61,9 @@ class Localization(EvalOptions):
         def judge(method: Method, out: Path, progress: Progress) -> Result:
             pairs = [*split.map_pairs, *split.query_pairs]
             found = predict(images, pairs, method, out, self.matcher, self.missing, progress)
+            if self.hloc:
+                cameras = true_cameras({name: images[name] for name in split.queries}, model, found.features)
+                export_hloc(out / "hloc", found.features, found.matches, split.map_pairs, split.query_pairs, cameras)
             return evaluate_localization(found, images, model, split, out, dataset, config, progress)
 
         self.evaluate(judge)

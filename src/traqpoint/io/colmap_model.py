@@ -13,6 +13,7 @@ from torch import Tensor
 from traqpoint import optional
 from traqpoint.errors import FormatError, GeometryError
 from traqpoint.geometry.camera import Camera
+from traqpoint.io.colmap_binary import check_complete
 
 NO_POINT = -1
 """In ModelImage.point3D: this keypoint observes no 3D point."""
@@ -68,6 +69,7 @@ def load_reconstruction(folder: str | Path) -> Any:
         raise FormatError(f"{folder}: no such folder of a COLMAP model")
     if not any(all((folder / f"{stem}{suffix}").is_file() for stem in _FILES) for suffix in (".bin", ".txt")):
         raise FormatError(f"{folder}: a COLMAP model is cameras, images and points3D, all .bin or all .txt")
+    check_complete(folder)
     try:
         return pycolmap.Reconstruction(folder)
     except (RuntimeError, ValueError, IndexError) as error:
@@ -75,30 +77,35 @@ def load_reconstruction(folder: str | Path) -> Any:
 
 
 def model_from_pycolmap(reconstruction: Any, name: str | Path = "model") -> ColmapModel:
-    """The registered images and points of a pycolmap.Reconstruction; `name` begins the message of a FormatError."""
-    images = {}
-    for image in reconstruction.images.values():
-        if image.has_pose:
-            images[image.name] = _model_image(image, reconstruction.cameras[image.camera_id], name)
+    """The registered images and points of a pycolmap.Reconstruction; `name` begins the message of a FormatError.
+
+    Points that images name and the model lacks (some data sets come without points) count as NO_POINT.
+    """
     ids = sorted(reconstruction.points3D)
     points = [reconstruction.points3D[i] for i in ids]
     errors = np.array([point.error for point in points], dtype=np.float64)
+    point_ids = torch.tensor(ids, dtype=torch.int64)
+    images = {}
+    for image in reconstruction.images.values():
+        if image.has_pose:
+            images[image.name] = _model_image(image, reconstruction.cameras[image.camera_id], point_ids, name)
     return ColmapModel(
         dict(sorted(images.items())),
-        torch.tensor(ids, dtype=torch.int64),
+        point_ids,
         torch.from_numpy(np.array([point.xyz for point in points], dtype=np.float64).reshape(-1, 3)),
         torch.from_numpy(np.where(errors < 0, np.nan, errors)),  # COLMAP's -1: never computed
     )
 
 
-def _model_image(image: Any, camera: Any, name: str | Path) -> ModelImage:
+def _model_image(image: Any, camera: Any, point_ids: Tensor, name: str | Path) -> ModelImage:
     pose = np.eye(4)
     pose[:3] = image.cam_from_world().matrix()
     xy = np.array([point.xy for point in image.points2D], dtype=np.float64).reshape(-1, 2)
     observed = [point.point3D_id if point.has_point3D() else NO_POINT for point in image.points2D]
+    point3D = torch.tensor(observed, dtype=torch.int64)
+    point3D[~torch.isin(point3D, point_ids)] = NO_POINT
     try:
         known = Camera(camera.model_name, (camera.width, camera.height), torch.from_numpy(np.array(camera.params)))
     except GeometryError as error:
         raise FormatError(f"{name}: image {image.name!r}: {error}") from None
-    point3D = torch.tensor(observed, dtype=torch.int64)
     return ModelImage(image.name, known, torch.from_numpy(pose), torch.from_numpy(xy), point3D)
