@@ -3,70 +3,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from brute_force import camera, cast, generator, scene_of, smooth_textures, surfaces_of
 
-from traqpoint.data.render import Surfaces, render, render_depth
+from traqpoint.data.render import render, render_depth
 from traqpoint.data.scene import stack_scenes
 from traqpoint.data.scenes import KINDS, draw_scene
 from traqpoint.data.textures import Atlas
-from traqpoint.data.worlds import Worlds, WorldsConfig, flight
+from traqpoint.data.worlds import RICH, Worlds, WorldsConfig, flight
 from traqpoint.errors import ConfigError
 from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.sampling import sample
-from traqpoint.geometry.transforms import check_rigid, homogeneous, invert_rigid, look_at
+from traqpoint.geometry.transforms import check_rigid, homogeneous, invert_rigid
 from traqpoint.geometry.warp import DepthGeometry
 from traqpoint.types import PointState
 
 SMALL = WorldsConfig(image_size=(96, 72), num_frames=3, num_textures=5, texture_size=64, photometric=0)
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def smooth_textures(count=3, size=64):
-    """Slow waves: what is left of a colour difference is then geometry, not filtering."""
-    t = (torch.arange(size) + 0.5) / size * torch.pi
-    weights = torch.rand(count, 3, 3, 1, 1, generator=generator()) - 0.5
-    across, down = torch.cos(t).expand(size, size), torch.cos(t)[:, None].expand(size, size)
-    return 0.5 + 0.6 * (weights * torch.stack([across, down, across * down])).sum(2)
-
-
-def surfaces_of(quads):
-    """One scene of (origin, a, b, texture), each a surface of its own."""
-    o, a, b = (torch.tensor([[q[i] for q in quads]], dtype=torch.float64) for i in range(3))
-    n = len(quads)
-    uv = torch.eye(2, 3, dtype=torch.float64).repeat(1, n, 1, 1)
-    shade = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64).repeat(1, n, 1)
-    texture = torch.tensor([[q[3] for q in quads]])
-    return Surfaces(
-        o, a, b, torch.zeros(1, n, dtype=torch.bool), torch.arange(n)[None], texture, uv, shade, torch.ones(1, 2, 3)
-    )
-
-
-def camera(eye, target, width, height, focal):
-    K = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]], dtype=torch.float64)
-    return K, look_at(torch.tensor(eye, dtype=torch.float64), torch.tensor(target, dtype=torch.float64))
-
-
-def cast(surfaces, K, cam_from_world, xy):
-    """First hit along the pixels' rays by brute force in world space, float64: z-depth (N,), NaN for none."""
-    R, t = cam_from_world[:3, :3], cam_from_world[:3, 3]
-    eye = -R.T @ t
-    rays = homogeneous(xy.double()) @ torch.linalg.inv(K).T @ R
-    best = torch.full((len(xy),), torch.inf, dtype=torch.float64)
-    for o, a, b, triangle in zip(surfaces.origin, surfaces.a, surfaces.b, surfaces.triangle, strict=True):
-        normal = torch.linalg.cross(a, b)
-        if not normal.any():
-            continue
-        z = (normal @ (o - eye)) / (rays @ normal)
-        local = (eye + z[:, None] * rays - o) @ torch.linalg.pinv(torch.stack([a, b], dim=1)).T
-        inside = (local >= 0).all(1) & ((local.sum(1) <= 1) if triangle else (local <= 1).all(1))
-        best = torch.where(inside & (z > 0) & (z < best), z, best)
-    return best.where(best.isfinite(), torch.nan)
-
-
-def scene_of(surfaces, i):
-    return Surfaces(**{name: getattr(surfaces, name)[i] for name in surfaces.__dataclass_fields__})
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -239,6 +190,17 @@ def test_flight_is_one_smooth_path_with_long_lived_points():
         {"kinds": ()},
         {"kinds": ("cave",)},
         {"num_objects": -1},
+        {"clutter": -1},
+        {"thin": -1},
+        {"repeated": 1.1},
+        {"paths": ()},
+        {"paths": ("spiral",)},
+        {"overlap": (0.5, 0.3)},
+        {"overlap": (-0.1, 0.3)},
+        {"overlap": (0.5, float("nan"))},
+        {"light": -1.0},
+        {"blur_px": 100.0},
+        {"exposure": float("nan")},
         {"motion": -0.1},
         {"motion": float("nan")},
         {"roll_deg": 200.0},
@@ -254,8 +216,9 @@ def test_a_value_out_of_range_is_named(change):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_gpu_renders_the_same_worlds():
-    config = replace(SMALL, num_frames=2)
+@pytest.mark.parametrize("config", [SMALL, replace(RICH, image_size=(96, 72), photometric=0, texture_size=64)])
+def test_gpu_renders_the_same_worlds(config):
+    config = replace(config, num_frames=2)
     a = Worlds(config).sample(4, generator(8))
     b = Worlds(config, device="cuda").sample(4, generator(8)).to("cpu")
     close = torch.isclose(a.geometry.depth, b.geometry.depth, rtol=1e-4, atol=0, equal_nan=True)

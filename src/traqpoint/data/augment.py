@@ -15,7 +15,7 @@ SHADE, SHADE_SHARE = 0.4, 0.3
 BLUR_RADIUS = 3
 GAMMA_OF_DISPLAYS = 2.2
 """Encoded colour is light to the power of 1 / 2.2."""
-CURVE = 0.7
+CURVE = 0.5
 """Half-width of the response curve's contrast; the curve rises everywhere below 1."""
 
 

@@ -40,10 +40,10 @@ def _wear(x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _paints(n: int, generator: torch.Generator) -> list[Tensor]:
-    """n colours (3, 1, 1) that differ in brightness by at least 0.2, so that the unit shows."""
+    """n colours (3, 1, 1) that differ in brightness by about 0.17 or more, so that the unit shows."""
     order = torch.randperm(5, generator=generator)[:n]
-    tint = 0.07 * torch.randn(n, 3, generator=generator)
-    return list((0.1 + 0.2 * order[:, None] + tint)[..., None, None])
+    tint = 0.05 * torch.randn(n, 3, generator=generator)
+    return list((0.15 + 0.17 * order[:, None] + tint)[..., None, None])
 
 
 def _bricks(size: int, generator: torch.Generator) -> Tensor:
@@ -55,7 +55,7 @@ def _bricks(size: int, generator: torch.Generator) -> Tensor:
     y = torch.where(moved, row * 2, (1 - row) * 2)
     across = _folded(size, units)[None].expand(size, size)
     x = torch.where(moved, 1 - across, across)
-    gap = uniform(0.05, 0.12, generator)
+    gap = uniform(0.08, 0.18, generator)
     mortar = (x > 1 - gap / 2) | (y > 1 - gap)
     stone, joint = _paints(2, generator)
     return torch.where(mortar, joint, stone + 0.08 * _wear(x, y, generator))

@@ -20,7 +20,7 @@ from traqpoint.data.shutter import draw_smears, motion_blur
 from traqpoint.data.textures import Atlas, procedural_textures
 from traqpoint.errors import ConfigError
 from traqpoint.geometry.pixels import pixel_grid
-from traqpoint.geometry.warp import DepthGeometry
+from traqpoint.geometry.warp import RELATIVE_DEPTH_TOLERANCE, DepthGeometry
 from traqpoint.types import Device, Sequence, map_tensors
 
 PREVIEW_PX = 48
@@ -32,6 +32,8 @@ BAND_ATTEMPTS, LONGEST = 32, 6.0
 """
 REPEATED_TEXTURES = 18
 """Textures with one repeated unit."""
+BAND_TOLERANCE = 0.1
+"""Relative depth difference within one surface on the preview: with it, overlap is that of full frames to 1 %."""
 MAX_SKY = 0.35
 """Largest share of sky in any frame."""
 DEPTH_TOLERANCE = 0.01
@@ -119,7 +121,7 @@ RICH = WorldsConfig(
     light=0.7,
     blur_px=6.0,
     exposure=0.7,
-    photometric=0.7,
+    photometric=0.5,
 )
 """Everything at once, in amounts that still look like photographs."""
 
@@ -209,11 +211,13 @@ def _draw_poses(
     if config.overlap is not None:
         # A star: all other frames are about as far from the first one, and nearer to each other.
         time[1:] = (1 + time[1:]) / 2
+    tolerance = RELATIVE_DEPTH_TOLERANCE if config.overlap is None else BAND_TOLERANCE
     for _ in range(ATTEMPTS if config.overlap is None else BAND_ATTEMPTS):
         drawn = [draw_path(scenes[i], kinds[i], time, motion[i], config.roll_deg, rng) for i in waiting]
         index = torch.from_numpy(waiting).to(K.device)
         part = map_tensors(surfaces, partial(torch.index_select, dim=0, index=index))
-        overlap, sky = _preview(part, K[index], torch.from_numpy(np.stack(drawn)).to(K.device), config.image_size)
+        new = torch.from_numpy(np.stack(drawn)).to(K.device)
+        overlap, sky = _preview(part, K[index], new, config.image_size, tolerance)
         error, factor = _judged(overlap, sky, config)
         better = error <= least[waiting]
         poses[waiting[better]] = np.stack(drawn)[better]
@@ -243,7 +247,7 @@ def _judged(overlap: np.ndarray, sky: np.ndarray, config: WorldsConfig) -> tuple
 
 
 def _preview(
-    surfaces: Surfaces, K: Tensor, poses: Tensor, image_size: tuple[int, int]
+    surfaces: Surfaces, K: Tensor, poses: Tensor, image_size: tuple[int, int], tolerance: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Share (N, T - 1) of the first frame's pixels that each other frame sees; largest share (N,) of sky in a frame."""
     width, height = image_size
@@ -252,7 +256,7 @@ def _preview(
     shrink = torch.tensor([size[0] / width, size[1] / height, 1.0], dtype=K.dtype, device=K.device)
     small = shrink.unsqueeze(1) * K
     depth = render_depth(surfaces, small, poses, size)
-    geometry = DepthGeometry(depth, small.float(), poses.float())
+    geometry = DepthGeometry(depth, small.float(), poses.float(), tolerance)
     xy = pixel_grid(size[1], size[0], 2, depth.device).expand(depth.shape[0], -1, -1)
     frames = range(1, poses.shape[1])
     seen = [geometry.warp(0, frame, xy).visible.float().mean(1) for frame in frames]
