@@ -10,7 +10,7 @@ from traqpoint.data.homography import HomographyConfig, HomographySequences
 from traqpoint.data.loader import Loader
 from traqpoint.data.posed import PosedConfig, PosedSequences
 from traqpoint.errors import DataError, ImageError
-from traqpoint.types import Frame
+from traqpoint.types import Frame, Sequence
 
 SMALL = HomographyConfig(image_size=32, num_frames=2)
 
@@ -53,6 +53,25 @@ class Broken:
 
     def overlap(self, source, target):
         return 0.5
+
+
+class Growing:
+    """Brighter as the run goes on."""
+
+    def __init__(self, progress=0.0):
+        self.progress = progress
+
+    def at(self, progress):
+        return Growing(progress)
+
+    def sample(self, batch_size, generator):
+        return Sequence(torch.full((batch_size, 2, 3, 32, 32), self.progress), None)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_source_is_told_how_far_the_run_is_wherever_it_was_continued(workers):
+    with Loader(Growing(), 1, 2, 8, torch.Generator(), 0, workers) as loader:
+        assert [float(batch.images.mean()) for batch in loader] == pytest.approx([i / 8 for i in range(2, 8)])
 
 
 def test_the_number_of_workers_does_not_change_a_bit():

@@ -10,6 +10,7 @@ import torch
 from wavy_world import camera, color_error, pose, shoot, write_jpg
 
 from traqpoint.cli.main import main
+from traqpoint.data.loader import Loader
 from traqpoint.data.megadepth import MegaDepthConfig, MegaDepthFrames, MegaDepthSequences, read_depth
 from traqpoint.data.megadepth_index import (
     EXCLUDED_SCENES,
@@ -151,6 +152,13 @@ def test_a_band_takes_only_sequences_within_it(root):
     low.sample(1, torch.Generator().manual_seed(0))
     with pytest.raises(DataError, match=r"index.npz: no sequence has all its overlaps in \[0.8, 0.9\]"):
         source.with_overlap((0.8, 0.9))
+
+
+def test_a_curriculum_that_lacks_a_band_is_told_before_the_first_step(root):
+    index = indexed(root, bands=((0.5, 0.7),), num_frames=2)
+    source = training(root, index, curriculum=True)
+    with pytest.raises(DataError, match="no sequence has all its overlaps"):
+        Loader(source, 1, 0, 10, torch.Generator())
 
 
 def test_a_corrupt_file_in_the_middle_is_a_counted_skip(root):

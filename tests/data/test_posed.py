@@ -6,7 +6,8 @@ import pytest
 import torch
 from wavy_world import camera, color_error, pose, shoot
 
-from traqpoint.data.frames import FrameLoader, fit_frame, stack_geometry
+from traqpoint.data.frames import CURRICULUM, FrameLoader, fit_frame, stack_geometry
+from traqpoint.data.mixture import Mixture
 from traqpoint.data.overlap import coarse_view, overlap
 from traqpoint.data.posed import PosedConfig, PosedSequences
 from traqpoint.errors import ConfigError, DataError, GeometryError, ImageError
@@ -186,6 +187,16 @@ def test_a_narrower_band_shares_the_frames_in_memory():
         assert 0.1 <= frames.table[a, b] <= 0.3
     assert reads == len(frames.reads) == 12
     assert wide.config.overlap == (0.1, 0.95)
+
+
+def test_a_curriculum_goes_from_high_over_medium_to_low_overlap():
+    frames = Numbered(near_in_time(12))
+    source = PosedSequences([frames], config(curriculum=True, num_frames=2))
+    for progress, (low, high) in zip((0.0, 0.5, 1.0), CURRICULUM, strict=True):
+        for a, b in numbers(source.at(progress).sample(8, torch.Generator().manual_seed(0))):
+            assert low <= frames.table[a, b] <= high
+    mixed = Mixture([(source, 1.0)]).at(0.99)
+    assert mixed.sources[0][0].config.overlap == CURRICULUM[2]
 
 
 def test_unreadable_frames_are_left_out_counted_and_reported_once():

@@ -24,6 +24,11 @@ class Source(Protocol):
         ...
 
 
+def at(source: Source, progress: float) -> Source:
+    """The source for `progress` in [0, 1] of a run; a source that has no curriculum is the same throughout."""
+    return source.at(progress) if hasattr(source, "at") else source
+
+
 def unreadable(source: Source) -> dict[tuple[str, int], str]:
     """What a source that reads files could not read so far: (set, frame) -> why. Empty for sources that read none."""
     return getattr(source, "unreadable", {})

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -24,6 +25,10 @@ from traqpoint.types import Device, Frame, Geometry
 
 ATTEMPTS = 100
 """Sequences tried before a source gives up: sets of which one reference in twenty works still yield."""
+
+
+CURRICULUM = ((0.5, 0.7), (0.3, 0.5), (0.1, 0.3))
+"""Overlap bands of the paper (METHOD: high, medium, low), a third of the training each, in this order."""
 
 
 class FrameSet(Protocol):
@@ -63,6 +68,8 @@ class FrameConfig:
     """(W, H) of the frames in pixels; see fit_frame."""
     photometric: float = 0.5
     """Strength of the added change of light, colour, noise and blur; real frames differ already. 0 is none."""
+    curriculum: bool = False
+    """Go through the paper's overlap bands, high, medium and low, in a third of the run each, in place of one."""
     cache_frames: int = 512
     """Fitted frames kept in memory (480 x 480: 1.6 MB each)."""
 
@@ -162,6 +169,20 @@ class FrameSequences(ABC):
     @abstractmethod
     def describe(self) -> str:
         """What was looked for and where, for the error if it is not found."""
+
+    @abstractmethod
+    def with_overlap(self, band: tuple[float, float]) -> FrameSequences:
+        """The same source drawing from another band, frames in memory and skips shared."""
+
+    def at(self, progress: float) -> FrameSequences:
+        """The source for `progress` in [0, 1] of a run: itself, or the curriculum's stage."""
+        if not self.config.curriculum:
+            return self
+        return self._stages[min(int(progress * len(CURRICULUM)), len(CURRICULUM) - 1)]
+
+    @cached_property
+    def _stages(self) -> list[FrameSequences]:
+        return [self.with_overlap(band) for band in CURRICULUM]
 
     @property
     def unreadable(self) -> dict[tuple[str, int], str]:

@@ -16,7 +16,7 @@ import torch
 import torch.multiprocessing
 
 from traqpoint import optional
-from traqpoint.data.base import Source, unreadable
+from traqpoint.data.base import Source, at, unreadable
 from traqpoint.errors import DataError, TraqPointError
 from traqpoint.types import Sequence
 
@@ -31,7 +31,7 @@ Problems = dict[tuple[str, int], str]
 
 
 class Loader:
-    """Batches number `start` to `stop` - 1, in this order; a context manager that ends its workers.
+    """Batches number `start` to `stop` - 1 of a run of `stop`, in this order; a context manager that ends its workers.
 
     workers = 0: each is made when asked for, everything random from `generator`. workers > 0: made ahead, on the CPU,
     each from a generator of its own that depends on `seed` and the batch's number alone: neither the number of workers
@@ -51,11 +51,15 @@ class Loader:
     ) -> None:
         self.unreadable: Problems = {}
         """What the source could not read so far."""
-        self._workers = [_Worker(number, source, batch_size, seed) for number in range(min(workers, stop - start))]
+        at(source, 1.0)  # a curriculum that lacks its last stage is told before the first step
+        count = min(workers, stop - start)
+        self._workers = [_Worker(number, source, batch_size, stop, seed) for number in range(count)]
         if self._workers:
             self._batches = self._from_workers(start, stop)
         else:
-            self._batches = (self._noted(_make(source, batch_size, generator)) for _ in range(start, stop))
+            self._batches = (
+                self._noted(_make(source, batch_size, generator, index / stop)) for index in range(start, stop)
+            )
 
     def __iter__(self) -> Iterator[Sequence]:
         return self
@@ -99,12 +103,12 @@ def batch_generator(seed: int, index: int) -> torch.Generator:
 class _Worker:
     """A process that answers numbers with batches."""
 
-    def __init__(self, number: int, source: Source, batch_size: int, seed: int) -> None:
+    def __init__(self, number: int, source: Source, batch_size: int, stop: int, seed: int) -> None:
         # A fork shares the photos in memory, and needs no import guard in the user's script.
         context = torch.multiprocessing.get_context("fork" if sys.platform == "linux" else None)
         self._name = f"data worker {number}"
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, source, batch_size, seed), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, source, batch_size, stop, seed), daemon=True)
         self._process.start()
         theirs.close()  # or its death would not be seen at this end
 
@@ -142,7 +146,7 @@ class _Worker:
         return DataError(f"{where} {how}; the last checkpoint is kept, the same command goes on from it")
 
 
-def _serve(pipe: Connection, source: Source, batch_size: int, seed: int) -> None:
+def _serve(pipe: Connection, source: Source, batch_size: int, stop: int, seed: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the loop ends this one
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pycolmap's handler would print a stack trace
     torch.set_num_threads(1)
@@ -151,20 +155,23 @@ def _serve(pipe: Connection, source: Source, batch_size: int, seed: int) -> None
     loop = parent_process()
     assert loop is not None
     while loop.sentinel not in wait([pipe, loop.sentinel]):  # the loop may be killed, and end nothing
-        pipe.send(_answer(source, batch_size, batch_generator(seed, pipe.recv())))
+        index = pipe.recv()
+        pipe.send(_answer(source, batch_size, batch_generator(seed, index), index / stop))
 
 
-def _answer(source: Source, batch_size: int, generator: torch.Generator) -> tuple[Sequence, Problems] | Exception:
+def _answer(
+    source: Source, batch_size: int, generator: torch.Generator, progress: float
+) -> tuple[Sequence, Problems] | Exception:
     try:
-        return _make(source, batch_size, generator)
+        return _make(source, batch_size, generator, progress)
     except TraqPointError as error:
         return error
     except Exception:  # its traceback would be lost between the processes
         return RuntimeError(f"in a data worker:\n{traceback.format_exc()}")
 
 
-def _make(source: Source, batch_size: int, generator: torch.Generator) -> tuple[Sequence, Problems]:
+def _make(source: Source, batch_size: int, generator: torch.Generator, progress: float) -> tuple[Sequence, Problems]:
     """A batch, and what was found unreadable since the last one."""
     before = set(unreadable(source))
-    sequence = source.sample(batch_size, generator)
+    sequence = at(source, progress).sample(batch_size, generator)
     return sequence, {key: why for key, why in unreadable(source).items() if key not in before}

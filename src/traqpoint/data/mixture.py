@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from traqpoint import types
-from traqpoint.data.base import Source, unreadable
+from traqpoint.data.base import Source, at, unreadable
 from traqpoint.errors import ConfigError
 
 
@@ -27,6 +27,10 @@ class Mixture:
     def unreadable(self) -> dict[tuple[str, int], str]:
         """See base.unreadable."""
         return {key: why for source, _ in self.sources for key, why in unreadable(source).items()}
+
+    def at(self, progress: float) -> Mixture:
+        """See base.at."""
+        return Mixture([(at(source, progress), weight) for source, weight in self.sources])
 
     def sample(self, batch_size: int, generator: torch.Generator) -> types.Sequence:
         return self._choose(generator).sample(batch_size, generator)

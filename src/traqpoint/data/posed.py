@@ -16,8 +16,6 @@ from traqpoint.types import Device, Frame
 
 CANDIDATES = 64
 """Frames tried as neighbours of one frame before another reference is drawn."""
-CURRICULUM = ((0.5, 0.7), (0.3, 0.5), (0.1, 0.3))
-"""Overlap bands of the paper (METHOD: high, medium, low), a third of the training each, in this order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +27,7 @@ class PosedConfig(FrameConfig):
     order: Literal["star", "chain"] = "star"
     """star: every target overlaps the first frame. chain: every frame overlaps the one before."""
     overlap: tuple[float, float] = (0.3, 0.8)
-    """Least and most of a frame that its neighbour sees; the paper's three bands are CURRICULUM."""
+    """Least and most of a frame that its neighbour sees; the paper's three bands are frames.CURRICULUM."""
     max_gap: int | None = None
     """Most places between neighbours in the set's order (frames, for a video); without it the whole set is searched."""
 

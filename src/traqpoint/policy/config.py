@@ -116,8 +116,12 @@ class PolicyConfig:
         require(self.cell_px >= 2 and self.tile_px >= 2, "cell_px and tile_px must be at least 2")
         require(self.rank_window_px >= 2, f"rank_window_px must be at least 2, got {self.rank_window_px}")
         require(
-            self.candidate_stride >= 1 and self.pixel_stride >= 1 and self.cell_px % self.pixel_stride == 0,
-            "strides must be at least 1, and pixel_stride a divisor of cell_px",
+            self.candidate_stride >= 1 and self.pixel_stride >= 1,
+            f"strides must be at least 1, got {self.candidate_stride} and {self.pixel_stride}",
+        )
+        require(
+            self.estimator == "sampled" or self.cell_px % self.pixel_stride == 0,
+            f"pixel_stride {self.pixel_stride} must divide cell_px {self.cell_px}",
         )
         require(self.global_samples >= 0, f"global_samples must not be negative, got {self.global_samples}")
         require(self.inverse_temperature > 0 and self.localization_px > 0, "temperature and scale must be positive")
