@@ -198,6 +198,7 @@ def test_flight_is_one_smooth_path_with_long_lived_points():
         {"overlap": (0.5, 0.3)},
         {"overlap": (-0.1, 0.3)},
         {"overlap": (0.5, float("nan"))},
+        {"motion": 0.0, "overlap": (0.3, 0.5)},
         {"light": -1.0},
         {"blur_px": 100.0},
         {"exposure": float("nan")},

@@ -68,7 +68,8 @@ class WorldsConfig:
     """Least share of the first frame's pixels that every other frame sees too; not used with overlap."""
     overlap: tuple[float, float] | None = None
     """Band for that share in the mean of the other frames, none of them below half of the band; motion is adapted.
-    The paper's curriculum: 0.5 0.7, then 0.3 0.5, then 0.1 0.3. Frames that follow each other overlap more."""
+    A star: the camera goes half of its path before the second frame, and the others overlap more with each other than
+    with the first. The paper's curriculum: 0.5 0.7, then 0.3 0.5, then 0.1 0.3."""
     light: float = 0.0
     """How far the light moves, and changes its colour, during a sequence; 0 not at all, 1 as in some hours."""
     blur_px: float = 0.0
@@ -104,6 +105,7 @@ class WorldsConfig:
         require(0 <= self.min_overlap <= 0.8, f"min_overlap must be in [0, 0.8], got {self.min_overlap}")
         low, high = self.overlap or (0.0, 1.0)
         require(0 <= low < high <= 1, f"overlap must be (low, high) with 0 <= low < high <= 1, got {self.overlap}")
+        require(self.overlap is None or self.motion > 0, f"motion must not be {self.motion} with overlap")
         require(0 <= self.light <= 1.5, f"light must be in [0, 1.5], got {self.light}")
         require(0 <= self.blur_px <= 32, f"blur_px must be in [0, 32], got {self.blur_px}")
         require(0 <= self.exposure <= 4, f"exposure must be in [0, 4], got {self.exposure}")
