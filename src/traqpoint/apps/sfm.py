@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from traqpoint.errors import DataError
 from traqpoint.inference.config import MappingConfig
 from traqpoint.inference.mapping import Reconstruction, reconstruct
 from traqpoint.inference.pairs import select_pairs
@@ -42,6 +43,8 @@ def photos_to_model(
         report = extract_folder(named, out / "features.h5", extractor, overwrite=overwrite, progress=progress)
     with closing(HlocFeatures(report.out, "r")) as features:
         usable = [name for name in named if name in features]
+    if not usable:
+        raise DataError(f"none of {len(named)} images can be used: {report.failed[0]}")
     chosen = select_pairs(pairs, usable, window)
     device = getattr(getattr(extractor, "config", None), "device", "cpu")
     with bar("match") as progress:

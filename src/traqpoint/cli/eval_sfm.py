@@ -40,11 +40,11 @@ class Sfm(EvalOptions):
         from traqpoint.evaluation.method import label
         from traqpoint.evaluation.predict import predict
         from traqpoint.evaluation.sfm import evaluate_sfm, read_truth
+        from traqpoint.image import list_images
         from traqpoint.inference.config import MappingConfig
         from traqpoint.inference.pairs import select_pairs
-        from traqpoint.inference.pipeline import name_images
 
-        images = dict(name_images(self.images))
+        images = {path.relative_to(self.images).as_posix(): path for path in list_images(self.images)}
         pairs = select_pairs(self.pairs, list(images), self.window)
         truth = None if self.truth is None else read_truth(self.truth)
         folder = self.images.absolute()

@@ -19,7 +19,7 @@ from traqpoint.evaluation.predict import Predictions
 from traqpoint.evaluation.result import Result
 from traqpoint.evaluation.trajectory import absolute_errors, align
 from traqpoint.geometry.epipolar import angle_between
-from traqpoint.geometry.transforms import invert_rigid
+from traqpoint.geometry.transforms import invert_rigid, quaternion_from_rotation, rotation_from_quaternion
 from traqpoint.inference.config import MappingConfig
 from traqpoint.inference.mapping import map_database
 from traqpoint.inference.pairs import Pair
@@ -31,15 +31,15 @@ from traqpoint.io.trajectory import Trajectory
 
 AUC_DEG = (1, 5, 10)
 """Degrees up to which errors of pairs count."""
-_ON_A_LINE = 1e-3
-"""Camera centres whose second extent is a smaller share of the first leave the rotation about their line open."""
 
 
 @dataclass(frozen=True)
 class PoseErrors:
-    """Errors per image that both models have, after the similarity that fits the camera centres best (Umeyama).
+    """Errors per image that both models have.
 
-    names: N. centre: (N,) in the truth's unit. rotation: (N,) degrees; NaN if the centres do not determine it.
+    names: N. centre: (N,) in the truth's unit, after the similarity that fits the centres best (Umeyama). rotation:
+    (N,) degrees, after the rotation of the world that fits the rotations best: cameras in a row, as most are, leave the
+    turn about that row nearly open to the similarity, and a few centimetres would read as degrees.
     """
 
     names: tuple[str, ...]
@@ -60,12 +60,14 @@ def pose_errors(model: ColmapModel, truth: ColmapModel) -> PoseErrors | None:
     if len(names) < 3:
         return None
     estimate, reference = (_trajectory(m, names) for m in (model, truth))
-    aligned = align(estimate, reference, "sim3")
-    rotation = angle_between(aligned.cam_from_world[:, :3, :3], reference.cam_from_world[:, :3, :3])
-    extent = torch.linalg.svdvals(reference.centres - reference.centres.mean(0))
-    if extent[1] <= _ON_A_LINE * extent[0]:
-        rotation = torch.full_like(rotation, torch.nan)
-    return PoseErrors(names, absolute_errors(aligned, reference), rotation)
+    centre = absolute_errors(align(estimate, reference, "sim3"), reference)
+    R, R_true = (path.cam_from_world[:, :3, :3] for path in (estimate, reference))
+    return PoseErrors(names, centre, angle_between(R @ _world_rotation(R, R_true), R_true))
+
+
+def _world_rotation(R: Tensor, R_true: Tensor) -> Tensor:
+    """The rotation X (3, 3) for which R @ X is nearest to R_true, both (N, 3, 3), in the sum of squared differences."""
+    return rotation_from_quaternion(quaternion_from_rotation((R.transpose(-1, -2) @ R_true).sum(0)))
 
 
 def pair_errors_deg(model: ColmapModel | None, truth: ColmapModel, names: Sequence[str]) -> Tensor:
@@ -129,8 +131,6 @@ def evaluate_sfm(
         errors = None if model is None else pose_errors(model, truth)
         if errors is None:
             notes.append("fewer than 3 images with a true pose are registered: no errors against the truth")
-        elif bool(errors.rotation.isnan().any()):
-            notes.append("the camera centres lie on a line: rotation errors are not determined")
         stats |= _error_stats(errors)
         pairwise = pair_errors_deg(model, truth, posed)
         areas = auc(pairwise.numpy(), AUC_DEG) if len(pairwise) else [math.nan] * len(AUC_DEG)
@@ -146,7 +146,7 @@ def evaluate_sfm(
     }
     protocol["cameras"] = "known" if known_cameras else config.cameras
     if truth is not None:
-        protocol["alignment"] = "similarity of the camera centres, least squares"
+        protocol["alignment"] = "least squares: similarity of the camera centres, rotation of the camera rotations"
     return Result("sfm", predictions.method, stats, arrays, protocol, tuple(notes))
 
 
