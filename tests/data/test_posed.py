@@ -6,7 +6,8 @@ import pytest
 import torch
 from wavy_world import camera, color_error, pose, shoot
 
-from traqpoint.data.frames import CURRICULUM, FrameLoader, fit_frame, stack_geometry
+from traqpoint.data.base import CURRICULUM
+from traqpoint.data.frames import FrameLoader, fit_frame, stack_geometry
 from traqpoint.data.mixture import Mixture
 from traqpoint.data.overlap import coarse_view, overlap
 from traqpoint.data.posed import PosedConfig, PosedSequences

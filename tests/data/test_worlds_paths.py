@@ -127,3 +127,11 @@ def test_everything_at_once_gives_the_same_bits_for_the_same_seed_and_photograph
     # Neither black nor burnt out as a whole.
     mean = a.images.mean((2, 3, 4))
     assert mean.min() > 0.03 and mean.max() < 0.97
+
+
+def test_a_curriculum_moves_the_band_with_the_run():
+    worlds = Worlds(WorldsConfig(image_size=(64, 64), num_textures=2, texture_size=32, curriculum=True))
+    bands = [worlds.at(progress).config.overlap for progress in (0.0, 0.4, 1.0)]
+    assert bands == [(0.5, 0.7), (0.3, 0.5), (0.1, 0.3)]
+    plain = Worlds(WorldsConfig(image_size=(64, 64), num_textures=2, texture_size=32))
+    assert plain.at(0.5) is plain

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from traqpoint import types
 from traqpoint.data.augment import photometric
+from traqpoint.data.base import CURRICULUM, curriculum_band
 from traqpoint.errors import ConfigError, DataError, GeometryError, TraqPointError
 from traqpoint.geometry.depth import sample_depth
 from traqpoint.geometry.pixels import pixel_grid
@@ -25,10 +26,6 @@ from traqpoint.types import Device, Frame, Geometry
 
 ATTEMPTS = 100
 """Sequences tried before a source gives up: sets of which one reference in twenty works still yield."""
-
-
-CURRICULUM = ((0.5, 0.7), (0.3, 0.5), (0.1, 0.3))
-"""Overlap bands of the paper (METHOD: high, medium, low), a third of the training each, in this order."""
 
 
 class FrameSet(Protocol):
@@ -178,11 +175,11 @@ class FrameSequences(ABC):
         """The source for `progress` in [0, 1] of a run: itself, or the curriculum's stage."""
         if not self.config.curriculum:
             return self
-        return self._stages[min(int(progress * len(CURRICULUM)), len(CURRICULUM) - 1)]
+        return self._stages[curriculum_band(progress)]
 
     @cached_property
-    def _stages(self) -> list[FrameSequences]:
-        return [self.with_overlap(band) for band in CURRICULUM]
+    def _stages(self) -> dict[tuple[float, float], FrameSequences]:
+        return {band: self.with_overlap(band) for band in CURRICULUM}
 
     @property
     def unreadable(self) -> dict[tuple[str, int], str]:

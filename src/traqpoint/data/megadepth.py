@@ -29,7 +29,7 @@ class MegaDepthConfig(FrameConfig):
     sequences: Path | None = None
     """Index file that `traqpoint data megadepth-sequences` has written."""
     overlap: tuple[float, float] = (0.0, 1.0)
-    """Only sequences all of whose overlaps lie in this range; the paper's three bands are frames.CURRICULUM."""
+    """Only sequences all of whose overlaps lie in this range; the paper's three bands are base.CURRICULUM."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

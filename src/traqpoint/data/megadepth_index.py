@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from traqpoint.data.frames import CURRICULUM
+from traqpoint.data.base import CURRICULUM
 from traqpoint.data.posed import check_band
 from traqpoint.errors import ConfigError, DataError, FormatError
 from traqpoint.io.scene_info import read_scene_info

@@ -27,7 +27,7 @@ class PosedConfig(FrameConfig):
     order: Literal["star", "chain"] = "star"
     """star: every target overlaps the first frame. chain: every frame overlaps the one before."""
     overlap: tuple[float, float] = (0.3, 0.8)
-    """Least and most of a frame that its neighbour sees; the paper's three bands are frames.CURRICULUM."""
+    """Least and most of a frame that its neighbour sees; the paper's three bands are base.CURRICULUM."""
     max_gap: int | None = None
     """Most places between neighbours in the set's order (frames, for a video); without it the whole set is searched."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from traqpoint.data.augment import expose, photometric
+from traqpoint.data.base import curriculum_band
 from traqpoint.data.light import moving_light
 from traqpoint.data.paths import PATHS, draw_path
 from traqpoint.data.render import Surfaces, render, render_depth
@@ -69,7 +71,9 @@ class WorldsConfig:
     overlap: tuple[float, float] | None = None
     """Band for that share in the mean of the other frames, none of them below half of the band; motion is adapted.
     A star: the camera goes half of its path before the second frame, and the others overlap more with each other than
-    with the first. The paper's curriculum: 0.5 0.7, then 0.3 0.5, then 0.1 0.3."""
+    with the first."""
+    curriculum: bool = False
+    """Go through the paper's overlap bands, high, medium and low, in a third of the run each, in place of one."""
     light: float = 0.0
     """How far the light moves, and changes its colour, during a sequence; 0 not at all, 1 as in some hours."""
     blur_px: float = 0.0
@@ -145,6 +149,14 @@ class Worlds:
             more = repeated_textures(REPEATED_TEXTURES, textures.shape[-1], generator)
             textures = torch.cat([textures, more.to(textures)])
         self.atlas = Atlas(textures, device)
+
+    def at(self, progress: float) -> Worlds:
+        """The source for `progress` in [0, 1] of a run: itself, or the curriculum's stage."""
+        if not self.config.curriculum:
+            return self
+        out = copy.copy(self)
+        out.config = replace(self.config, overlap=curriculum_band(progress))
+        return out
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Sequence:
         """`batch_size` new scenes, each seen by `num_frames` cameras; the geometry is a DepthGeometry.
