@@ -161,11 +161,9 @@ def evaluate_localization(
     features, matches = predictions.features, predictions.matches
     mapping = MappingConfig(seed=config.seed, num_threads=1)
     cameras = true_cameras(images, model, features)
-    database_images = {name: images[name] for name in split.database}
-    database = build_database(
-        database_images, features, matches, split.map_pairs, out / "database.db", mapping, cameras
-    )
-    poses = {name: model.images[name].cam_from_world for name in split.database if name in features}
+    mapped = {name: images[name] for name in split.database}
+    poses = {name: model.images[name].cam_from_world for name in split.database}
+    database = build_database(mapped, features, matches, split.map_pairs, out / "database.db", mapping, cameras, poses)
     points = triangulate(database, poses, out / "map", mapping)
     arrays: dict[str, list[float]] = {key: [] for key in ("position", "rotation_deg", "inliers", "correspondences")}
     for number, query in enumerate(split.queries, start=1):
@@ -220,7 +218,7 @@ def _result(
         **predictions.protocol,
         "dataset": f"{dataset}, {len(split.queries)} queries, {len(split.database)} database images",
         "estimator": f"PoseLib {version} absolute pose, {config.max_error_px:g} px",
-        "map": f"pycolmap {optional.load('pycolmap').__version__} triangulation with the reference model's poses",
+        "map": f"pycolmap {optional.load('pycolmap').__version__}, verified and triangulated with the true poses",
         "retrieval": "every query with every database image, those with most matches are used",
         **asdict(config),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Mapping
 from contextlib import closing
@@ -11,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from traqpoint.inference.config import MappingConfig
-from traqpoint.inference.verification import read_stamp, seeded, stamp_path, write_stamp
+from traqpoint.inference.verification import hash_of_poses, read_stamp, seeded, stamp_path, write_stamp
 from traqpoint.io.colmap_model import ColmapModel, read_model
 
 
@@ -22,11 +21,8 @@ def triangulate(database: Path, cam_from_world: Mapping[str, Tensor], out: Path,
     database are left out. The world is that of the poses.
     """
     stamp, sparse, partial = out / "map.json", out / "sparse", out / ".sparse.partial"
-    poses = {name: pose.numpy() for name, pose in sorted(cam_from_world.items())}
-    digest = hashlib.sha256(read_stamp(stamp_path(database))["content"].encode())
-    for name, pose in poses.items():
-        digest.update(name.encode() + pose.tobytes())
-    if sparse.is_dir() and read_stamp(stamp).get("content") == digest.hexdigest():
+    content = read_stamp(stamp_path(database))["content"] + hash_of_poses(cam_from_world)
+    if sparse.is_dir() and read_stamp(stamp).get("content") == content:
         return read_model(sparse)
     stamp.unlink(missing_ok=True)
     for folder in (sparse, partial):
@@ -38,8 +34,9 @@ def triangulate(database: Path, cam_from_world: Mapping[str, Tensor], out: Path,
             for camera in db.read_all_cameras():
                 posed.add_camera_with_trivial_rig(camera)
             for image in db.read_all_images():
-                if image.name in poses:
-                    posed.add_image_with_trivial_frame(image, pycolmap.Rigid3d(poses[image.name][:3]))
+                if image.name in cam_from_world:
+                    pose = pycolmap.Rigid3d(cam_from_world[image.name][:3].numpy())
+                    posed.add_image_with_trivial_frame(image, pose)
         options = pycolmap.IncrementalPipelineOptions()
         options.random_seed, options.num_threads = config.seed, config.num_threads
         options.extract_colors = False
@@ -47,5 +44,5 @@ def triangulate(database: Path, cam_from_world: Mapping[str, Tensor], out: Path,
     model.update_point_3d_errors()
     model.write(partial)
     partial.replace(sparse)
-    write_stamp(stamp, {"content": digest.hexdigest()})
+    write_stamp(stamp, {"content": content})
     return read_model(sparse)

@@ -11,15 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from traqpoint import optional
 from traqpoint.errors import DataError
 from traqpoint.geometry.camera import Camera
+from traqpoint.geometry.epipolar import essential_from_pose, sampson_distance
+from traqpoint.geometry.transforms import invert_rigid
 from traqpoint.inference.config import MappingConfig
 from traqpoint.inference.pairs import Pair, without_repeats
 from traqpoint.inference.pipeline import FeatureStore, MatchStore
 from traqpoint.io.colmap_db import ColmapDatabase, ColmapMatches
 from traqpoint.io.colmap_model import ColmapModel
+from traqpoint.types import Matches
+
+MAX_ERROR_PX = 4.0
+"""Epipolar error of a verified match; COLMAP's own."""
 
 
 def build_database(
@@ -30,16 +38,20 @@ def build_database(
     path: Path,
     config: MappingConfig,
     cameras: Mapping[str, Camera] | None = None,
+    cam_from_world: Mapping[str, Tensor] | None = None,
 ) -> Path:
     """The COLMAP database at `path` with all features, matches and their geometric verification.
 
-    A finished one with the same content is left alone. Raises DataError if `cameras` lacks an image.
+    cam_from_world: (4, 4) float64 by name, if poses are known: matches are verified by them, within COLMAP's threshold,
+    instead of by RANSAC. It needs `cameras`. A finished database with the same content is left alone. Raises DataError
+    if `cameras` lacks an image.
     """
     missing = [name for name in images if cameras is not None and name not in cameras]
     if missing:
         raise DataError(f"no camera for {missing[0]!r} ({len(missing)} of {len(images)} images are without)")
     pairs = without_repeats(pairs)
     stamp, content = stamp_path(path), _content(images, features, matches, pairs, config, cameras)
+    content += "" if cam_from_world is None else hash_of_poses(cam_from_world)
     if path.is_file() and read_stamp(stamp).get("content") == content:
         return path
     stamp.unlink(missing_ok=True)
@@ -57,12 +69,19 @@ def build_database(
         for a, b in pairs:
             key = (features.key(a), features.key(b))
             if a in written and b in written and key in matches:
-                store.write(a, b, matches.read(*key))
+                found = matches.read(*key)
+                store.write(a, b, found)
+                if cam_from_world is not None and cameras is not None:
+                    b_from_a = cam_from_world[b] @ invert_rigid(cam_from_world[a])
+                    keypoints = features.read(a).keypoints, features.read(b).keypoints
+                    kept = agreeing(found, keypoints, (cameras[a], cameras[b]), b_from_a)
+                    store.write_verified(a, b, kept)
         num_matched = len(store)
-    with seeded(config) as pycolmap:
-        verifier, two_view = pycolmap.GeometricVerifierOptions(), pycolmap.TwoViewGeometryOptions()
-        verifier.num_threads, two_view.ransac.random_seed = config.num_threads, config.seed
-        pycolmap.geometric_verification(partial, verifier, two_view_geometry_options=two_view)
+    if cam_from_world is None:
+        with seeded(config) as pycolmap:
+            verifier, two_view = pycolmap.GeometricVerifierOptions(), pycolmap.TwoViewGeometryOptions()
+            verifier.num_threads, two_view.ransac.random_seed = config.num_threads, config.seed
+            pycolmap.geometric_verification(partial, verifier, two_view_geometry_options=two_view)
     partial.replace(path)
     notes = []
     if len(written) < len(images):
@@ -71,6 +90,22 @@ def build_database(
         notes.append(f"{len(pairs) - num_matched} of {len(pairs)} pairs have no matches")
     write_stamp(stamp, {"content": content, "notes": notes})
     return path
+
+
+def agreeing(
+    matches: Matches, keypoints: tuple[Tensor, Tensor], cameras: tuple[Camera, Camera], b_from_a: Tensor
+) -> Matches:
+    """The matches whose keypoints, pixels (N, 2) of either image, lie within MAX_ERROR_PX of the known epipolar lines.
+
+    Sampson's distance between rays, times the mean focal length.
+    """
+    rays = [
+        camera.unproject(xy[index].double())[:, :2]
+        for camera, xy, index in zip(cameras, keypoints, matches.indices.unbind(-1), strict=True)
+    ]
+    focal = torch.stack([camera.K.diagonal()[:2] for camera in cameras]).mean()
+    near = sampson_distance(essential_from_pose(b_from_a), *rays) * focal <= MAX_ERROR_PX
+    return Matches(matches.indices[near], matches.scores[near])
 
 
 def true_cameras(images: Mapping[str, Path], truth: ColmapModel, features: FeatureStore) -> dict[str, Camera]:
@@ -140,4 +175,12 @@ def _content(
         digest.update(f"\n{a} {b}".encode())
         if key in matches:
             digest.update(np.ascontiguousarray(matches.read(*key).indices).tobytes())
+    return digest.hexdigest()
+
+
+def hash_of_poses(cam_from_world: Mapping[str, Tensor]) -> str:
+    """A hash of names and poses."""
+    digest = hashlib.sha256()
+    for name, pose in cam_from_world.items():
+        digest.update(name.encode() + pose.numpy().tobytes())
     return digest.hexdigest()

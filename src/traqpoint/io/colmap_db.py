@@ -166,6 +166,15 @@ class ColmapMatches:
         a, b = (self.database._image_id(name) for name in (name_a, name_b))
         self.database._db.write_matches(a, b, matches.indices.cpu().numpy().astype(np.uint32))
 
+    def write_verified(self, name_a: str, name_b: str, matches: Matches) -> None:
+        """Those of the matches that agree with a two-view geometry of calibrated cameras: what mappers start from."""
+        pycolmap = optional.load("pycolmap")
+        a, b = (self.database._image_id(name) for name in (name_a, name_b))
+        geometry = pycolmap.TwoViewGeometry()
+        geometry.config = pycolmap.TwoViewGeometryConfiguration.CALIBRATED
+        geometry.inlier_matches = matches.indices.cpu().numpy().astype(np.uint32)
+        self.database._db.write_two_view_geometry(a, b, geometry)
+
 
 def _same_camera(a: Any, b: Any) -> bool:
     return all(getattr(a, key) == getattr(b, key) for key in ("model", "width", "height")) and (
