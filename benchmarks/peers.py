@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 import tyro
 
 from traqpoint import optional
@@ -31,10 +32,12 @@ from traqpoint.cli.eval_sfm import Sfm
 from traqpoint.cli.eval_tracks import Tracks
 from traqpoint.cli.eval_vo import Vo
 from traqpoint.cli.evaluate import EvalOptions
+from traqpoint.data.posed_folders import shared_points
 from traqpoint.errors import TraqPointError
 from traqpoint.evaluation.method import build_method, label
 from traqpoint.evaluation.result import Result, protocol_differences
 from traqpoint.inference.settings import plain
+from traqpoint.io.colmap_model import read_model
 from traqpoint.viz.plots import plot_bars, plot_cumulative_errors
 
 METHODS = ("traqpoint-s", "SIFT", "RootSIFT", "ORB", "AKAZE", "XFeat", "ALIKED-N16", "DISK")
@@ -96,17 +99,29 @@ def _localization_in_subset(workspace: Path, count: int, *, out: Path, **common:
 
 
 def subset(workspace: Path, target: Path, count: int) -> tuple[Path, Path]:
-    """The first `count` images of a COLMAP workspace and the model of them: (folder of the model, folder of links)."""
+    """`count` images of a COLMAP workspace and the model of them: (folder of the model, folder of links).
+
+    The image that shares most points with others, and those that share most with it: a map of a loose set takes
+    COLMAP minutes, because it tries every pair as a beginning.
+    """
     model, images = target / "sparse", target / "images"
+    whole = read_model(workspace / "sparse" / "0")
+    names = list(whole.images)
+    pairs, shared = shared_points(whole)
+    counts = torch.zeros(len(names), len(names), dtype=shared.dtype)
+    counts[pairs[:, 0], pairs[:, 1]] = counts[pairs[:, 1], pairs[:, 0]] = shared
+    centre = int(counts.sum(1).argmax())
+    counts[centre, centre] = counts.max() + 1
+    chosen = {names[i] for i in counts[centre].argsort(descending=True, stable=True)[:count].tolist()}
     reconstruction = optional.load("pycolmap").Reconstruction(workspace / "sparse" / "0")
-    by_name = sorted(reconstruction.images.values(), key=lambda image: image.name)
-    for image in by_name[count:]:
-        reconstruction.deregister_frame(image.frame_id)
-    for image in by_name[:count]:
-        link = images / image.name
+    for image in list(reconstruction.images.values()):
+        if image.name not in chosen:
+            reconstruction.deregister_frame(image.frame_id)
+    for name in sorted(chosen):
+        link = images / name
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.exists():
-            link.symlink_to((workspace / "images" / image.name).resolve())
+            link.symlink_to((workspace / "images" / name).resolve())
     model.mkdir(parents=True, exist_ok=True)
     reconstruction.write(model)
     return model, images
