@@ -171,6 +171,10 @@ def test_a_finished_model_is_read_and_a_half_written_one_made_again(exact_scene,
     assert run() == first and len(points.read_bytes()) > 1000
     shutil.rmtree(tmp_path / "sparse")
     assert run() == first and points.is_file()
+    (tmp_path / "database.db.json").unlink()  # killed while the database was made
+    for name in (".database.db.partial", ".database.db.partial-wal", "database.db-wal"):
+        (tmp_path / name).write_bytes(b"half of a page" * 400)
+    assert run() == first and not (tmp_path / "database.db-wal").exists()
     assert run(scene.pairs[:10]).stats["verified_pairs"] == 10  # other inputs are another model
     with pytest.raises(ConfigError, match="mapper: incremental there, global here"):
         p, other = scene.predictions, MappingConfig(mapper="global", num_threads=1)

@@ -50,8 +50,8 @@ class PoseErrors:
 def read_truth(folder: str | Path) -> ColmapModel:
     """Known poses: a COLMAP model, or a scene of the Strecha benchmark. Raises FormatError naming what is wrong."""
     folder = Path(folder)
-    is_strecha = (folder / "cameras.txt").is_file() and not (folder / "images.txt").is_file()
-    return read_strecha(folder) if is_strecha and not (folder / "cameras.bin").is_file() else read_model(folder)
+    is_model = any((folder / name).is_file() for name in ("images.bin", "images.txt"))
+    return read_model(folder) if is_model or not (folder / "cameras.txt").is_file() else read_strecha(folder)
 
 
 def pose_errors(model: ColmapModel, truth: ColmapModel) -> PoseErrors | None:

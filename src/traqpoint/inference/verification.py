@@ -57,24 +57,26 @@ def build_database(
     stamp.unlink(missing_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    partial.unlink(missing_ok=True)
+    for file in (partial, path):  # a killed run leaves logs, which SQLite would replay into a new file of that name
+        for suffix in ("", "-wal", "-shm"):
+            file.with_name(file.name + suffix).unlink(missing_ok=True)
     with ColmapDatabase(partial) as database:
-        written = set()
-        for name, file in images.items():
+        keypoints = {}
+        for name, image in images.items():
             if name in features:
                 camera = None if cameras is None else cameras[name]
-                database.write(name, features.read(name), file, camera, config.cameras == "shared")
-                written.add(name)
+                described = features.read(name)
+                database.write(name, described, image, camera, config.cameras == "shared")
+                keypoints[name] = described.keypoints
         store = ColmapMatches(database)
         for a, b in pairs:
             key = (features.key(a), features.key(b))
-            if a in written and b in written and key in matches:
+            if a in keypoints and b in keypoints and key in matches:
                 found = matches.read(*key)
                 store.write(a, b, found)
                 if cam_from_world is not None and cameras is not None:
                     b_from_a = cam_from_world[b] @ invert_rigid(cam_from_world[a])
-                    keypoints = features.read(a).keypoints, features.read(b).keypoints
-                    kept = agreeing(found, keypoints, (cameras[a], cameras[b]), b_from_a)
+                    kept = agreeing(found, (keypoints[a], keypoints[b]), (cameras[a], cameras[b]), b_from_a)
                     store.write_verified(a, b, kept)
         num_matched = len(store)
     if cam_from_world is None:
@@ -84,8 +86,8 @@ def build_database(
             pycolmap.geometric_verification(partial, verifier, two_view_geometry_options=two_view)
     partial.replace(path)
     notes = []
-    if len(written) < len(images):
-        notes.append(f"{len(images) - len(written)} of {len(images)} images have no features")
+    if len(keypoints) < len(images):
+        notes.append(f"{len(images) - len(keypoints)} of {len(images)} images have no features")
     if num_matched < len(pairs):
         notes.append(f"{len(pairs) - num_matched} of {len(pairs)} pairs have no matches")
     write_stamp(stamp, {"content": content, "notes": notes})
