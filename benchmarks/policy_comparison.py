@@ -116,9 +116,10 @@ def train(variant: Variant, seed: int, model: TraqPoint, pool: dict, options: Op
     """Train model.detector in place. Returns seconds, the mean reward of the last tenth of the steps, and completeness
     on a few validation photographs at the start and after each quarter of the run."""
     initial = variant.kind == "initial"
-    batch_size = max(1, round(FRAMES_PER_STEP / variant.num_frames))
-    frames = (options.warmup_steps if initial else options.steps) * FRAMES_PER_STEP
-    steps = math.ceil(frames / (batch_size * variant.num_frames))
+    steps = options.warmup_steps if initial else options.steps
+    batch_size = variant.batch_size or max(1, round(FRAMES_PER_STEP / variant.num_frames))
+    if variant.batch_size is None:
+        steps = math.ceil(steps * FRAMES_PER_STEP / (batch_size * variant.num_frames))
     config = LoopConfig(steps=steps, learning_rate=variant.learning_rate)
     optimizer = torch.optim.AdamW(model.detector.parameters(), lr=0.0, weight_decay=config.weight_decay)
     generator = torch.Generator().manual_seed(1000 * seed + 1)

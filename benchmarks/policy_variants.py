@@ -22,7 +22,10 @@ class Variant:
     learning_rate: float = 3e-3
     """Peak. 3e-3 is our default, 2e-4 the paper's."""
     num_frames: int = 5
-    """T of the sequences; the number of frames per run is the same for all."""
+    """T of the sequences."""
+    batch_size: int | None = None
+    """Sequences per step; by default as many as give ten frames, and as many steps as give every run the same number of
+    frames. With a number, as many steps as T = 5 takes."""
     start: Literal["initial", "untrained"] = "initial"
     """Weights at the first step: after the short warm-up that all share, or random ones."""
     kind: Literal["policy", "warmup", "initial", "untrained"] = "policy"
@@ -62,8 +65,12 @@ VARIANTS: dict[str, Variant] = {
     "blunt": Variant(replace(OURS, inverse_temperature=1.0), "logits times 1", "term"),
     "target-gradient": Variant(replace(OURS, target_gradient=True), "+ gradient of the target's choice", "term"),
     "every-pixel": Variant(replace(OURS, pixel_stride=1), "every pixel instead of every second", "term"),
+    "image-term-1": Variant(replace(OURS, global_weight=1.0), "image-wide term weighs as much as the cells", "term"),
     "first-reference": Variant(replace(OURS, references="first"), "only the first frame is a reference", "sequence"),
-    "pairs": Variant(OURS, "pairs (T = 2)", "sequence", num_frames=2),
+    "pairs": Variant(OURS, "pairs (T = 2), as many frames: 2.5 times the photographs", "sequence", num_frames=2),
+    "pairs-same-photos": Variant(
+        OURS, "pairs of the sequences that T = 5 sees", "sequence", num_frames=2, batch_size=2
+    ),
     "three": Variant(OURS, "T = 3", "sequence", num_frames=3),
     "eight": Variant(OURS, "T = 8", "sequence", num_frames=8),
 }
