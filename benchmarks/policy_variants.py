@@ -67,6 +67,9 @@ VARIANTS: dict[str, Variant] = {
     "every-pixel": Variant(replace(OURS, pixel_stride=1), "every pixel instead of every second", "term"),
     "image-term-1": Variant(replace(OURS, global_weight=1.0), "image-wide term weighs as much as the cells", "term"),
     "first-reference": Variant(replace(OURS, references="first"), "only the first frame is a reference", "sequence"),
+    "geometric": Variant(
+        replace(OURS, aggregation="geometric"), "geometric mean over frames: found in all of them", "sequence"
+    ),
     "pairs": Variant(OURS, "pairs (T = 2), as many frames: 2.5 times the photographs", "sequence", num_frames=2),
     "pairs-same-photos": Variant(
         OURS, "pairs of the sequences that T = 5 sees", "sequence", num_frames=2, batch_size=2

@@ -12,7 +12,7 @@ from traqpoint.policy.distribution import restrict
 from traqpoint.policy.objective import exact_objective, sampled_objective
 from traqpoint.policy.presets import PRESETS
 from traqpoint.policy.redetection import redetection_map
-from traqpoint.policy.reward import FrameMaps, distinctiveness, frame_maps, point_rewards
+from traqpoint.policy.reward import LEAST, FrameMaps, distinctiveness, frame_maps, point_rewards
 from traqpoint.policy.sampling import sample_hybrid
 from traqpoint.policy.visibility import verdict
 from traqpoint.types import PointState, WarpedPoints
@@ -69,6 +69,20 @@ def test_an_occluded_frame_halves_the_mean_only_where_it_counts_as_zero(rule, fa
     alone = point_rewards(frames[:2], States(seen), 0, xy, config)
     with_hidden = point_rewards(frames, States(hidden), 0, xy, config)
     assert with_hidden.reward.item() == pytest.approx(factor * alone.reward.item()) and alone.reward.item() > 0
+
+
+def test_a_mean_over_frames_is_the_mean_of_pairs_and_a_geometric_mean_is_not():
+    config = PolicyConfig(window_px=7)
+    frames = maps(config)
+    xy = torch.rand(1, 30, 2) * 24
+    seen = States([torch.tensor([[int(PointState.VISIBLE)]])] * 3)
+    pairs = [point_rewards([frames[0], frames[t]], seen, 0, xy, config).reward for t in (1, 2)]
+    whole = point_rewards(frames, seen, 0, xy, config).reward
+    assert torch.allclose(whole, (pairs[0] + pairs[1]) / 2, atol=1e-6)
+    geometric = point_rewards(frames, seen, 0, xy, replace(config, aggregation="geometric")).reward
+    expected = ((pairs[0] + LEAST) * (pairs[1] + LEAST)).sqrt() - LEAST
+    assert torch.allclose(geometric, expected, atol=1e-6)
+    assert (geometric <= whole + 1e-6).all() and (geometric < whole - 0.01).any()
 
 
 @pytest.mark.parametrize("negatives", ["image", "samples"])

@@ -72,6 +72,10 @@ class PolicyConfig:
     """product: consistency · (0.2 + 0.8 · distinctiveness). mean: of the two (paper). sum: released code. Or one
     alone."""
 
+    aggregation: Literal["mean", "geometric"] = "mean"
+    """Over the frames that count. A mean (paper) is the mean of pairs: its expected gradient is theirs. A geometric
+    mean asks for a point that is found in *every* frame, which no pair can tell."""
+
     credit: Literal["point", "image"] = "point"
     """sampled: each sample earns its own reward, or all of them the mean of their image (paper)."""
     reduction: Literal["mean", "sum"] = "mean"

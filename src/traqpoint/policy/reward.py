@@ -22,6 +22,9 @@ from traqpoint.policy.redetection import redetection_map
 from traqpoint.policy.visibility import verdict
 from traqpoint.types import Geometry, WarpedPoints
 
+LEAST = 0.01
+"""What a frame gives at least to a geometric mean, so that one lost frame does not hide all the others."""
+
 
 class FrameMaps(NamedTuple):
     """What the reward reads of one frame of B sequences.
@@ -67,7 +70,7 @@ def frame_maps(policy: Tensor, descriptors: Tensor, config: PolicyConfig) -> Fra
 
 
 class TrackReward(NamedTuple):
-    """reward: (B, N), mean over the frames that count, 0 where none does. seen: (B, N) number of them."""
+    """reward: (B, N), over the frames that count, 0 where none does. seen: (B, N) number of them."""
 
     reward: Tensor
     seen: Tensor
@@ -117,16 +120,21 @@ def combine(consistency: Tensor, distinctiveness: Tensor, config: PolicyConfig) 
     return consistency if config.combination == "consistency" else distinctiveness
 
 
-def _mean_over_frames(terms: Iterable[tuple[Tensor, Tensor, Tensor]]) -> TrackReward:
+def _over_frames(terms: Iterable[tuple[Tensor, Tensor, Tensor]], config: PolicyConfig) -> TrackReward:
     """terms: reward, judged, counted of each target frame."""
     total, seen = None, None
     for reward, judged, counted in terms:
         # Where, not times: a NaN of an invisible point must not reach the sum, nor its gradient.
         earned = torch.where(judged, reward, torch.zeros_like(reward))
+        if config.aggregation == "geometric":
+            earned = torch.where(counted, torch.log(earned + LEAST), torch.zeros_like(earned))
         total = earned if total is None else total + earned
         seen = counted.long() if seen is None else seen + counted
     assert total is not None and seen is not None  # a sequence has two frames or more
-    return TrackReward(total / seen.clamp(min=1), seen)
+    mean = total / seen.clamp(min=1)
+    if config.aggregation == "geometric":
+        mean = torch.where(seen > 0, torch.exp(mean) - LEAST, torch.zeros_like(mean))
+    return TrackReward(mean, seen)
 
 
 def point_rewards(
@@ -144,9 +152,8 @@ def point_rewards(
             reward = reward * gate(described, target, warped, config.min_similarity)
         return reward, judged, counted
 
-    return _mean_over_frames(
-        term(frames[t], geometry.warp(reference, t, xy)) for t in range(len(frames)) if t != reference
-    )
+    targets = (t for t in range(len(frames)) if t != reference)
+    return _over_frames((term(frames[t], geometry.warp(reference, t, xy)) for t in targets), config)
 
 
 def lattice_rewards(
@@ -188,5 +195,5 @@ def lattice_rewards(
             reward = reward * (dense(similar.float()) > 0.5)
         return reward, judged, counted
 
-    reward, seen = _mean_over_frames(term(t) for t in range(len(frames)) if t != reference)
+    reward, seen = _over_frames((term(t) for t in range(len(frames)) if t != reference), config)
     return TrackReward(reward.reshape(B, *shape), seen.reshape(B, *shape))
