@@ -35,7 +35,7 @@ from traqpoint.cli.evaluate import EvalOptions
 from traqpoint.data.posed_folders import shared_points
 from traqpoint.errors import TraqPointError
 from traqpoint.evaluation.method import build_method, label
-from traqpoint.evaluation.result import Result, protocol_differences
+from traqpoint.evaluation.result import Result, markdown_table, protocol_differences
 from traqpoint.inference.settings import plain
 from traqpoint.io.colmap_model import read_model
 from traqpoint.viz.plots import plot_bars, plot_cumulative_errors
@@ -182,6 +182,25 @@ _ERRORS = {
 """Kind -> array, largest error shown, what it is."""
 
 
+COLUMNS = {
+    "pose": ("auc_5", "auc_10", "auc_20", "precision", "matches", "inliers", "failed"),
+    "homography": ("repeatability", "mma_1", "mma_3", "mma_5", "auc_1", "auc_3", "auc_5", "failed"),
+    "tracks": (
+        "keypoints",
+        "completeness",
+        "track_length",
+        "survival",
+        "localization_px",
+        "repeatability",
+        "precision",
+    ),
+    "vo": ("ate_rmse_m", "rpe_translation_m", "rpe_rotation_deg", "mean_track_length", "inliers", "failed_frames"),
+    "sfm": ("registered", "points", "mean_track_length", "reprojection_error_px", "centre_error_median", "auc_5"),
+    "localization": ("position_error_median_units", "rotation_error_median_deg", "inliers", "map_points", "failed"),
+}
+"""Kind -> the numbers of the printed tables; the JSON files hold all of them."""
+
+
 class Failures(list[str]):
     """One line for each thing that went wrong; the rest goes on."""
 
@@ -212,12 +231,13 @@ def main(options: Options) -> int:
             print(f"{name:28} {method:12} {time.perf_counter() - began:7.1f} s{state}", file=sys.stderr, flush=True)
         with failures.collected(name):
             if finished:
-                tables.append(run(name, verb, options, finished))  # all are loaded; the pictures are of all of them
+                run(name, verb, options, finished)  # all are loaded; the pictures are of all of them
                 for table, results in results_of(options.out / name, [usable[method] for method in finished]).items():
                     title = f"{name}-{table}".removesuffix("-.")
                     summarize(title, results, options.out / "results" / f"{title}.json")
                     plot(title, results, options.out / "plots" / f"{title}.png")
-    report = "\n".join([*tables, *(f"FAILED {line}" for line in failures)])
+                    tables.append(markdown_table(results, COLUMNS[results[0].benchmark]))
+    report = "\n\n".join([*tables, *(f"FAILED {line}" for line in failures)])
     (options.out / "tables.md").write_text(report + "\n", encoding="utf-8")
     print(report)
     return 1 if failures else 0
