@@ -38,7 +38,7 @@ from traqpoint.evaluation.method import build_method, label
 from traqpoint.evaluation.result import Result, markdown_table, protocol_differences
 from traqpoint.inference.settings import plain
 from traqpoint.io.colmap_model import read_model
-from traqpoint.viz.plots import plot_bars, plot_cumulative_errors
+from traqpoint.viz.benchmarks import plot_benchmark
 
 METHODS = ("traqpoint-s", "SIFT", "RootSIFT", "ORB", "AKAZE", "XFeat", "ALIKED-N16", "DISK")
 Verb = Callable[..., EvalOptions]
@@ -162,26 +162,6 @@ def summarize(name: str, results: Sequence[Result], path: Path) -> None:
     path.write_text(json.dumps(plain(content), indent=1) + "\n", encoding="utf-8")
 
 
-def plot(name: str, results: Sequence[Result], path: Path) -> None:
-    """The picture of a benchmark whose verb draws none."""
-    kind = results[0].benchmark
-    if kind == "sfm":
-        lengths = {result.method: [result.stats["mean_track_length"]] for result in results}
-        plot_bars([""], lengths, path, "observations per point", name)
-    if kind in _ERRORS:
-        key, limit, xlabel = _ERRORS[kind]
-        errors = {result.method: result.arrays[key].ravel() for result in results}
-        plot_cumulative_errors(errors, path, limit, xlabel, name)
-
-
-_ERRORS = {
-    "pose": ("error_deg", 20, "pose error in degrees"),
-    "homography": ("corner_px", 10, "corner error in px"),
-    "localization": ("rotation_deg", 5, "rotation error in degrees"),
-}
-"""Kind -> array, largest error shown, what it is."""
-
-
 COLUMNS = {
     "pose": ("auc_5", "auc_10", "auc_20", "precision", "matches", "inliers", "failed"),
     "homography": ("repeatability", "mma_1", "mma_3", "mma_5", "auc_1", "auc_3", "auc_5", "failed"),
@@ -235,7 +215,8 @@ def main(options: Options) -> int:
                 for table, results in results_of(options.out / name, [usable[method] for method in finished]).items():
                     title = f"{name}-{table}".removesuffix("-.")
                     summarize(title, results, options.out / "results" / f"{title}.json")
-                    plot(title, results, options.out / "plots" / f"{title}.png")
+                    pictures = {r.method: r.arrays for r in results}, {r.method: r.stats for r in results}
+                    plot_benchmark(results[0].benchmark, *pictures, options.out / "plots" / f"{title}.png", title)
                     tables.append(markdown_table(results, COLUMNS[results[0].benchmark]))
     report = "\n\n".join([*tables, *(f"FAILED {line}" for line in failures)])
     (options.out / "tables.md").write_text(report + "\n", encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from traqpoint.cli.common import progress_bar
+from traqpoint.errors import ConfigError, MissingDependencyError
 from traqpoint.matching.config import MatcherConfig
 
 if TYPE_CHECKING:
@@ -47,14 +49,17 @@ class EvalOptions:
     """auto, cpu, cuda, cuda:1, mps."""
 
     def evaluate(self, judge: Callable[[Method, Path, Progress], Result]) -> list[Result]:
-        """Build the methods, judge each in its folder below `out`, and print the table.
+        """Build the methods, judge each in its folder below `out`, print the table and draw ``out/plot.png``.
 
         judge: (method, folder, progress) -> Result, called for what is not finished with the same options.
         """
         from traqpoint.evaluation.method import build_method, label
         from traqpoint.evaluation.result import markdown_table
         from traqpoint.evaluation.run import run_methods
+        from traqpoint.viz.benchmarks import plot_benchmark
 
+        if not self.methods:
+            raise ConfigError("at least one method is needed")
         methods = [
             build_method(name, self.max_keypoints, self.long_side, self.peers, self.device) for name in self.methods
         ]
@@ -65,6 +70,11 @@ class EvalOptions:
 
         results = run_methods(methods, self.out, judge_with_bar, settings=self.settings())
         print(markdown_table(results))
+        arrays, stats = {r.method: r.arrays for r in results}, {r.method: r.stats for r in results}
+        try:
+            plot_benchmark(results[0].benchmark, arrays, stats, self.out / "plot.png", self.out.name)
+        except MissingDependencyError as error:
+            warnings.warn(f"no plot: {error}", stacklevel=2)
         return results
 
     def settings(self) -> dict[str, Any]:
