@@ -203,5 +203,5 @@ def test_a_png_can_still_be_written_after_pycolmap_is_loaded(tmp_path):
 
 def test_a_missing_library_names_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "poselib", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'traqpoint\[sfm\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'traqpoint\[eval\]'"):
         optional.load("poselib")
