@@ -68,6 +68,23 @@ def test_unpaired_points_change_no_descriptor_loss():
     assert torch.allclose(full, cut, atol=1e-5)
 
 
+def test_pairs_are_the_same_whatever_the_networks_compute_in(batch, monkeypatch):
+    """In bfloat16 a projection would be off by a pixel."""
+    seen: dict[bool, list] = {False: [], True: []}
+    model = TraqPoint().eval()
+    for low in (False, True):
+
+        def record(a, b, xy_b, paired, config, low=low):
+            seen[low].append(xy_b)
+            return dual_softmax_loss(a, b, xy_b, paired, config)
+
+        monkeypatch.setattr("traqpoint.training.descriptor_step.dual_softmax_loss", record)
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            config = DescriptorConfig(points_per_frame=64, corner_share=0.0)
+            descriptor_step(batch, model, config, torch.Generator().manual_seed(0))
+    assert all(torch.equal(a, b) for a, b in zip(seen[False], seen[True], strict=True))
+
+
 def test_the_descriptor_step_lowers_its_own_loss(batch):
     torch.manual_seed(0)
     model = TraqPoint().train()

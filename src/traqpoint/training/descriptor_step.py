@@ -37,8 +37,7 @@ def dual_softmax_loss(
     paired: (B, N) bool, where the point is visible in both. Returns the mean negative log-likelihood and the share of
     pairs that are mutual nearest neighbours.
     """
-    with torch.autocast(a.device.type, enabled=False):  # bf16 would round a similarity of 0.99 to 1
-        similarity = config.inverse_temperature * a @ b.transpose(1, 2)
+    similarity = config.inverse_temperature * a @ b.transpose(1, 2)
     near = torch.cdist(xy_b.nan_to_num(0), xy_b.nan_to_num(0)) < config.exclusion_px
     eye = torch.eye(a.shape[1], dtype=torch.bool, device=a.device)
     ignored = (near & ~eye) | ~(paired.unsqueeze(1) & paired.unsqueeze(2))
@@ -60,19 +59,21 @@ def descriptor_step(
     B, T, _, H, W = batch.images.shape
     maps = model.descriptor(batch.images.flatten(0, 1).contiguous(memory_format=torch.channels_last))
     maps = maps.float().unflatten(0, (B, T))
-    points = {
-        t: draw_points(
-            batch.images[:, t], batch.geometry.valid(t), config.points_per_frame, config.corner_share, generator
-        )
-        for t in range(T - 1)
-    }
-    losses, accuracies = [], []
-    for i, j in combinations(range(T), 2):
-        warped = batch.geometry.warp(i, j, points[i])
-        a = sample_descriptors(maps[:, i], points[i], (W, H))
-        b = sample_descriptors(maps[:, j], warped.xy, (W, H)).nan_to_num(0)
-        loss, accuracy = dual_softmax_loss(a, b, warped.xy, warped.visible, config)
-        losses.append(loss)
-        accuracies.append(accuracy)
+    # bf16 would move projections by whole pixels, and round a similarity of 0.99 to 1.
+    with torch.autocast(batch.images.device.type, enabled=False):
+        points = {
+            t: draw_points(
+                batch.images[:, t], batch.geometry.valid(t), config.points_per_frame, config.corner_share, generator
+            )
+            for t in range(T - 1)
+        }
+        losses, accuracies = [], []
+        for i, j in combinations(range(T), 2):
+            warped = batch.geometry.warp(i, j, points[i])
+            a = sample_descriptors(maps[:, i], points[i], (W, H))
+            b = sample_descriptors(maps[:, j], warped.xy, (W, H)).nan_to_num(0)
+            loss, accuracy = dual_softmax_loss(a, b, warped.xy, warped.visible, config)
+            losses.append(loss)
+            accuracies.append(accuracy)
     total = torch.stack(losses).mean()
     return total, {"loss": float(total.detach()), "accuracy": float(torch.stack(accuracies).mean())}
