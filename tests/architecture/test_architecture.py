@@ -118,3 +118,46 @@ def test_the_linters_are_content(command):
         pytest.skip(f"{command[0]} is not installed: pip install -e '.[dev]'")
     out = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
     assert out.returncode == 0, out.stdout + out.stderr
+
+
+def mentions(node):
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+
+
+IDENTITIES = ("PeerConfig", "StoredConfig")
+"""Filled in by code, to say in a result's protocol what made it: nothing has to act on them."""
+CONFIGURATIONS = {
+    node.name: (node, file)
+    for file, tree in TREES.items()
+    for node in ast.walk(tree)
+    if isinstance(node, ast.ClassDef) and node.name.endswith(("Config", "Training")) and node.name not in IDENTITIES
+}
+HOLDERS = {
+    name: {
+        other.name
+        for tree in TREES.values()
+        for other in ast.walk(tree)
+        if isinstance(other, ast.ClassDef) and name in mentions(other)
+    }
+    for name in CONFIGURATIONS
+}
+"""Configuration -> classes that are made of it, or from it."""
+
+
+def reads(node):
+    """Names of all attributes that are read, but for a configuration's checks of itself."""
+    if isinstance(node, ast.FunctionDef) and node.name == "__post_init__":
+        return
+    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+        yield node.attr
+    for child in ast.iter_child_nodes(node):
+        yield from reads(child)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_every_field_of_a_configuration_is_read_by_some_code(name):
+    node, file = CONFIGURATIONS[name]
+    fields = {s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)}
+    handles = HOLDERS[name] | {name}
+    users = [TREES[file], *(tree for tree in TREES.values() if handles & mentions(tree))]
+    assert not fields - {attribute for tree in users for attribute in reads(tree)}, f"{file}: unread fields of {name}"
