@@ -251,6 +251,11 @@ def _broken_pose(folder):
             {},
             r"geometric\.bin: 40x40 px, but the model",
         ),
+        (
+            lambda folder: add_depth(folder, value=1000 * DEPTH),
+            {},
+            r"the depth map of \d\.png is 1e\+03 times as deep as the model's points: another unit",
+        ),
         (lambda folder: (folder / "sparse/0/cameras.txt").unlink(), {}, "no COLMAP model in"),
     ],
 )

@@ -178,6 +178,25 @@ def test_a_corrupt_file_in_the_middle_is_a_counted_skip(root):
         training(root, index).sample(1, torch.Generator().manual_seed(0))
 
 
+def test_frames_that_see_nothing_of_each_other_are_a_counted_skip(root):
+    """Depth in another unit than the poses; if all of it is, one error."""
+    index = indexed(root)
+    depths = sorted((root / "depth_undistorted" / "0001").iterdir())
+    for path in depths[:-3]:
+        with h5py.File(path, "r+") as file:
+            file["depth"][:] /= 1000
+    source = training(root, index)
+    with pytest.warns(UserWarning, match=r"they see nothing of each other"):
+        geometry = source.sample(10, torch.Generator().manual_seed(0)).geometry
+    assert source.unreadable
+    assert all((geometry.depth[b].flatten(1).nanmedian(1).values > 1).sum() >= 2 for b in range(10))
+    for path in depths[-3:]:
+        with h5py.File(path, "r+") as file:
+            file["depth"][:] /= 1000
+    with pytest.raises(DataError, match=r"none found in \d+ attempts; .* see nothing of each other \(another unit"):
+        training(root, index).sample(1, torch.Generator().manual_seed(0))
+
+
 def test_a_damaged_frame_is_named(root):
     """Missing photograph, missing depth, no dataset /depth, another size, a pose that is no rotation."""
     index = indexed(root)

@@ -18,6 +18,7 @@ from traqpoint.data.posed import PosedConfig, PosedSequences
 from traqpoint.data.posed_folders import shared_points
 from traqpoint.errors import ConfigError, DataError, GeometryError
 from traqpoint.geometry.camera import Camera
+from traqpoint.geometry.depth import sample_depth
 from traqpoint.geometry.pixels import inside, pixel_grid
 from traqpoint.geometry.sampling import warp_image
 from traqpoint.geometry.sparse import SparseGeometry, nearest_observation
@@ -31,6 +32,9 @@ MODEL_FOLDERS = ("sparse/0", "sparse", ".")
 """Where a workspace keeps its model: automatic reconstruction and mapper, image undistorter, the folder itself."""
 DEPTH_SUFFIXES = (".geometric.bin", ".photometric.bin")
 """Of the stereo's depth maps; the first is filtered by consistency between the views."""
+
+MAX_DEPTH_RATIO = 3.0
+"""Median factor between an image's depth map and its points beyond which they are of different reconstructions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +121,8 @@ class ColmapSet:
         rays = view.camera.unproject(view.xy[view.point3D != NO_POINT])
         points = self._model.rows(_observed(view))
         z = self._model.xyz[points] @ pose[2, :3] + pose[2, 3]
+        if depth is not None:
+            self._check_unit(view.name, depth, (rays @ camera.K.to(rays).T)[:, :2], z)
         return TrackFrame(image, camera.K, pose, depth, rays=rays, points=points, z=z)
 
     def _depth(self, folder: Path, view: ModelImage) -> tuple[Tensor, Camera]:
@@ -132,6 +138,16 @@ class ColmapSet:
             raise DataError(f"{paths[0]}: no depth map of this image")
         depth = read_depth_map(path)
         return depth, _camera_of(path, depth.shape, view.camera)
+
+    def _check_unit(self, name: str, depth: Tensor, xy: Tensor, z: Tensor) -> None:
+        """Raise GeometryError unless the depth map (H, W) fits the z-depths (N,) of the points observed at xy (N, 2).
+        Poses and tracks alone would not tell: frames would be carried to wrong places, and called visible there."""
+        ratio = float((sample_depth(depth[None], xy[None].float())[0] / z).nanmedian())
+        if ratio > MAX_DEPTH_RATIO or ratio < 1 / MAX_DEPTH_RATIO:
+            raise GeometryError(
+                f"{self.name}: the depth map of {name} is {ratio:.3g} times as deep as the model's points: "
+                "another unit, or another reconstruction's stereo?"
+            )
 
     def _present(self, model: ColmapModel) -> ColmapModel:
         """The model without the images that are not in the folder."""

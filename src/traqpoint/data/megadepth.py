@@ -13,6 +13,7 @@ from torch import Tensor
 from traqpoint import optional
 from traqpoint.data.frames import FrameConfig, FrameSequences
 from traqpoint.data.megadepth_index import read_index, scene_of
+from traqpoint.data.overlap import see_the_same
 from traqpoint.data.posed import check_band
 from traqpoint.errors import DataError, GeometryError
 from traqpoint.geometry.transforms import check_rigid
@@ -98,12 +99,20 @@ class MegaDepthSequences(FrameSequences):
 
     def draw(self, generator: torch.Generator) -> list[Frame] | None:
         row = self._rows[int(torch.randint(len(self._rows), (), generator=generator))]
+        key = (f"{self.frames.name}: {row.tolist()}", 0)
+        if key in self.loader.unreadable:
+            return None
         loaded = []
         for i in row.tolist():
             frame = self.loader.load(self.frames, i)
             if frame is None:
                 return None
             loaded.append(frame)
+        if not see_the_same(loaded):  # the listed overlaps are of points: they know no depth map
+            names = ", ".join(str(self.frames.index.images[i]) for i in row)
+            why = f"{names}: by their depth and poses they see nothing of each other (another unit?)"
+            self.loader.unreadable[key] = why
+            return None
         return loaded
 
 

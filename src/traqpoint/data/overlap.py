@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -11,7 +13,7 @@ from traqpoint.geometry.depth import sample_depth
 from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.transforms import invert_rigid, scaling
 from traqpoint.geometry.warp import warp_depth
-from traqpoint.types import PointState
+from traqpoint.types import Frame, PointState
 
 COARSE_PX = 40
 """Longer side of the coarse maps: on real recordings the overlap is within 0.02 of that of the full ones."""
@@ -56,3 +58,10 @@ def overlap(source: CoarseView, target: CoarseView) -> float:
     )
     known = int((warped.state != PointState.UNKNOWN).sum())
     return int(warped.visible.sum()) / known if known >= LEAST_KNOWN * h * w else 0.0
+
+
+def see_the_same(frames: Sequence[Frame]) -> bool:
+    """Whether, by their depth and poses, any of these frames is seen by the next one, or the first one by any."""
+    views = [coarse_view(frame.depth, frame.K, frame.cam_from_world) for frame in frames if frame.depth is not None]
+    pairs = [*pairwise(views), *((views[0], view) for view in views[2:])]
+    return any(overlap(source, target) > 0 for source, target in pairs)
