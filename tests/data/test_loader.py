@@ -49,7 +49,8 @@ class Broken:
     def frame(self, index):
         if index in (1, 4):
             raise ImageError(f"{index}.png: damaged")
-        return Frame(torch.full((3, 32, 32), index / 6), torch.eye(3), torch.eye(4), torch.ones(32, 32))
+        K = torch.tensor([[30.0, 0, 16], [0, 30, 16], [0, 0, 1]])
+        return Frame(torch.full((3, 32, 32), index / 6), K, torch.eye(4), torch.ones(32, 32))
 
     def overlap(self, source, target):
         return 0.5

@@ -1,6 +1,7 @@
 """Posed frames: fitted without blending, chosen by overlap, read again and again without surprises."""
 
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -42,7 +43,7 @@ class Numbered:
         if index in self.bad:
             raise ImageError(f"frame_{index}.png: the image file is truncated")
         image = torch.full((3, 24, 32), index / 255)
-        return Frame(image, torch.eye(3), torch.eye(4, dtype=torch.float64), torch.ones(24, 32))
+        return Frame(image, camera(30.0, 32, 24), torch.eye(4, dtype=torch.float64), torch.ones(24, 32))
 
     def overlap(self, source, target):
         return float(self.table[source][target])
@@ -213,6 +214,17 @@ def test_unreadable_frames_are_left_out_counted_and_reported_once():
         warnings.simplefilter("error")
         source.sample(20, torch.Generator().manual_seed(1))
     assert frames.reads.count(2) == frames.reads.count(7) == 1
+
+
+def test_a_calibration_of_another_kind_is_left_out_and_named():
+    class Normalised(Numbered):
+        def frame(self, index):
+            frame = super().frame(index)
+            return replace(frame, K=frame.K / torch.tensor([32.0, 24.0, 1.0])[:, None])
+
+    source = PosedSequences([Normalised(near_in_time(6))], config())
+    with pytest.raises(DataError, match=r"6 frames .*numbered, frame \d: K = .* cannot be of an image of 32x24 px"):
+        source.sample(1, torch.Generator().manual_seed(0))
 
 
 def test_if_nothing_can_be_read_there_is_one_error_with_the_reason():

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traqpoint.errors import GeometryError
-from traqpoint.geometry.camera import PARAMETERS, Camera
+from traqpoint.geometry.camera import PARAMETERS, Camera, check_K
 from traqpoint.geometry.homography import apply_homography
 from traqpoint.geometry.transforms import horizontal_flip, scaling, translation
 
@@ -104,3 +104,12 @@ def test_a_camera_with_one_focal_length_cannot_be_stretched():
 def test_broken_cameras_are_refused(model, params, message):
     with pytest.raises(GeometryError, match=message):
         Camera(model, (640, 480), torch.tensor(params))
+
+
+def test_a_calibration_fits_its_image_or_is_refused():
+    K = make("PINHOLE").K
+    assert check_K(K, (640, 480), "a.jpg") is K
+    normalised = K / torch.tensor([640.0, 480.0, 1.0])[:, None]
+    for wrong in (K.T, normalised, 4 * K, K * torch.nan, -K):
+        with pytest.raises(GeometryError, match=r"a.jpg: K = .* cannot be of an image of 640x480 px"):
+            check_K(wrong, (640, 480), "a.jpg")

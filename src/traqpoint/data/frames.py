@@ -18,6 +18,7 @@ from traqpoint import types
 from traqpoint.data.augment import photometric
 from traqpoint.data.base import CURRICULUM, curriculum_band
 from traqpoint.errors import ConfigError, DataError, GeometryError, TraqPointError
+from traqpoint.geometry.camera import check_K
 from traqpoint.geometry.depth import sample_depth
 from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.transforms import invert_rigid, scaling, translation
@@ -124,7 +125,9 @@ class FrameLoader:
             return None
         if key not in self._cache:
             try:
-                fitted = fit_frame(frames.frame(index), self.config.image_size)
+                frame = frames.frame(index)
+                check_K(frame.K, (frame.image.shape[2], frame.image.shape[1]), f"{frames.name}, frame {index}")
+                fitted = fit_frame(frame, self.config.image_size)
             except TraqPointError as error:
                 self.skip(frames, index, error)
                 return None

@@ -17,6 +17,8 @@ PARAMETERS = {
     "OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2"),
 }
 """Parameter order per model, as in COLMAP's cameras.txt."""
+LEAST_FOCAL = 0.1
+"""In longer sides of the image: 157 degrees of view, more than any pinhole camera has."""
 
 
 @dataclass(frozen=True)
@@ -124,3 +126,18 @@ def _distortion_jacobian(xy: Tensor, distortion: Tensor) -> Tensor:
     xx = radial + slope * x * x + 2 * p1 * y + 6 * p2 * x
     yy = radial + slope * y * y + 6 * p1 * y + 2 * p2 * x
     return torch.stack([xx, off, off, yy], dim=-1).reshape(*x.shape, 2, 2)
+
+
+def check_K(K: Tensor, image_size: tuple[int, int], name: str) -> Tensor:
+    """Return K (3, 3) if it can be the calibration, in pixels, of an image of `image_size` (W, H).
+
+    Raises GeometryError naming `name` where it is transposed, in another unit or another image's: no pinhole matrix, a
+    principal point outside the image, or a focal length below LEAST_FOCAL of its longer side.
+    """
+    pinhole = bool(torch.isfinite(K).all()) and float(K.tril(-1).abs().max()) < 1e-6 and K[2, 2] == 1
+    focal, (cx, cy) = K.diagonal()[:2].min(), K[:2, 2]
+    inside = 0 < cx < image_size[0] and 0 < cy < image_size[1]
+    if not pinhole or not inside or focal < LEAST_FOCAL * max(image_size):
+        values = " ".join(f"{value:.6g}" for value in K.flatten().tolist())
+        raise GeometryError(f"{name}: K = [{values}] cannot be of an image of {image_size[0]}x{image_size[1]} px")
+    return K
