@@ -115,7 +115,9 @@ def test_redetection_is_one_on_an_isolated_spike_and_survives_any_offset_of_the_
         assert out[0, 7, 9].item() == pytest.approx(torch.exp(torch.tensor(-2.0)).item(), abs=1e-3)
 
 
-@pytest.mark.parametrize(("stride", "shape", "radius"), [(4, (20, 24), 6.0), (8, (21, 30), 6.0), (3, (17, 11), 9.5)])
+@pytest.mark.parametrize(
+    ("stride", "shape", "radius"), [(4, (20, 24), 6.0), (8, (21, 30), 6.0), (3, (17, 11), 9.5), (8, (17, 9), 3.0)]
+)
 def test_ratio_is_brute_force_nearest_outside_the_radius(stride, shape, radius):
     torch.manual_seed(0)
     normal = torch.nn.functional.normalize

@@ -54,14 +54,15 @@ def actions(logits, num_global, how):
         yield log_prob.sum().exp(), samples
 
 
-def expected_gradient(logits, reward, config, num_global=0, how=INDEPENDENT, moving=0.0):
-    """Σ_actions P(action) · ∇ loss(action)."""
+def expected_gradient(logits, reward, config, num_global=0, how=INDEPENDENT, moving=0.0, seen=None):
+    """Σ_actions P(action) · ∇ loss(action). seen: like reward, pixels that some frame sees; by default all."""
     total = torch.zeros_like(logits)
     for probability, samples in actions(logits, num_global, how):
         if config.log_prob == "image":
             samples = scored_by_image(samples, logits)
         earned = reward.flatten(1).gather(1, samples.index)
-        credit = advantages(earned, samples.possible, config, samples.num_cells, moving)
+        counted = samples.possible if seen is None else seen.flatten(1).gather(1, samples.index)
+        credit = advantages(earned, counted, config, samples.num_cells, moving)
         loss = policy_gradient_loss(samples, credit, config.reduction)
         total += probability.detach() * torch.autograd.grad(loss, logits, retain_graph=True)[0]
     return total
@@ -125,6 +126,14 @@ def test_a_constant_reward_has_zero_expected_gradient(how, baseline):
         if config.credit == "point" or baseline in ("none", "batch", "moving"):
             gradient = expected_gradient(logits, constant, replace(config, baseline=baseline), 1, how, moving=0.3)
             assert gradient.abs().max() < 1e-12
+
+
+@pytest.mark.parametrize(("baseline", "moving"), [("none", 0.0), ("moving", 0.4)])
+def test_points_that_no_frame_sees_count_as_if_they_earned_their_baseline(baseline, moving):
+    logits, reward = problem()
+    seen = torch.rand(logits.shape) > 0.4
+    gradient = expected_gradient(logits, reward, replace(POINT, baseline=baseline), 1, moving=moving, seen=seen)
+    assert torch.allclose(gradient, true_gradient(logits, torch.where(seen, reward, moving), 1), atol=1e-9)
 
 
 def test_without_replacement_credit_per_point_lacks_exactly_what_a_draw_does_to_later_ones():

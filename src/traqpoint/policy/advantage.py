@@ -2,8 +2,9 @@
 
 A baseline that does not depend on a sample leaves the expected gradient as it is, so every mean here leaves the sample
 itself out. That holds for independent draws: one per cell, or with replacement. Draws without replacement change what
-is left for later ones; credit per point ignores that, credit per image does not. tests/policy/test_unbiased.py
-enumerates all of it.
+is left for later ones; credit per point ignores that, credit per image does not. A point that no frame sees has no
+advantage: credited per point, that is as if it had earned its baseline. tests/policy/test_unbiased.py enumerates all of
+it.
 """
 
 from __future__ import annotations

@@ -118,7 +118,8 @@ class PolicyConfig:
         centred = self.rank_window_px % 2 == 1 or self.rank_window == "cell"
         require(centred and self.window_px % 2 == 1, "centred windows must be odd: set window_px, rank_window_px")
         require(self.cell_px >= 2 and self.tile_px >= 2, "cell_px and tile_px must be at least 2")
-        require(self.rank_window_px >= 2, f"rank_window_px must be at least 2, got {self.rank_window_px}")
+        # Lower pixels are counted in 16 bits.
+        require(2 <= self.rank_window_px <= 181, f"rank_window_px must be in [2, 181], got {self.rank_window_px}")
         require(
             self.candidate_stride >= 1 and self.pixel_stride >= 1,
             f"strides must be at least 1, got {self.candidate_stride} and {self.pixel_stride}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,7 @@ def exclude_near(similarity: Tensor, xy: Tensor, stride: int, shape: tuple[int, 
     cells around a point are touched. NaN positions exclude nothing.
     """
     rows, columns = -(-shape[0] // stride), -(-shape[1] // stride)
-    reach = int(radius / stride + 0.5)
+    reach = math.ceil(radius / stride)
     steps = torch.arange(-reach, reach + 1, device=xy.device)
     place = xy.nan_to_num(-1e6)
     column = ((place[..., 0] / stride).floor().long().unsqueeze(-1) + steps).clamp(0, columns - 1)
