@@ -25,6 +25,11 @@ def test_each_benchmark_has_a_picture_that_tells_methods_apart(tmp_path, kind, a
         assert (np.abs(picture.astype(int) - colour).max(-1) < 8).sum() > 50
 
 
+def test_a_scene_that_no_method_could_map_has_an_empty_picture(tmp_path):
+    assert plot_benchmark("sfm", {}, {"SIFT": {"mean_track_length": np.nan}}, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").is_file()
+
+
 def test_what_has_no_picture_here_is_not_drawn(tmp_path):
     assert not plot_benchmark("vo", {}, {}, tmp_path / "plot.png")
     assert not (tmp_path / "plot.png").exists()

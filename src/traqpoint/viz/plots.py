@@ -113,7 +113,9 @@ def plot_bars(
         centres = np.arange(len(groups))
         for i, (label, heights) in enumerate(values.items()):
             at = centres + (i - (len(values) - 1) / 2) * width
-            axes.bar(at, heights, width * 0.92, label=label, color=colours[label], zorder=3)
+            # Of height zero: matplotlib finds no limits for an axis of NaN alone.
+            shown = np.where(np.isfinite(heights), heights, 0.0)
+            axes.bar(at, shown, width * 0.92, label=label, color=colours[label], zorder=3)
         axes.set_xticks(centres, groups)
         axes.tick_params(axis="x", length=0)
 
