@@ -11,7 +11,13 @@ pycolmap = pytest.importorskip("pycolmap")
 from traqpoint.geometry.camera import Camera  # noqa: E402
 from traqpoint.geometry.transforms import look_at  # noqa: E402
 from traqpoint.inference.config import MappingConfig  # noqa: E402
-from traqpoint.inference.verification import MAX_ERROR_PX, agreeing, build_database  # noqa: E402
+from traqpoint.inference.verification import (  # noqa: E402
+    MAX_ERROR_PX,
+    agreeing,
+    build_database,
+    read_stamp,
+    stamp_path,
+)
 from traqpoint.io.npz import NpzFeatures, NpzMatches  # noqa: E402
 from traqpoint.types import Features, Matches  # noqa: E402
 
@@ -60,3 +66,16 @@ def test_known_poses_replace_ransac_whichever_way_round_a_pair_is(tmp_path, pair
         found = db.read_two_view_geometry(*ids).inlier_matches
     kept = {tuple(row) for row in found.tolist()}
     assert kept >= {(i, i) for i in range(10, 40)} and len(kept) < 40
+
+
+def test_a_database_is_made_again_for_a_calibration_that_differs_in_the_last_digits(tmp_path):
+    """PyTorch prints both as [ 5.0000e+02, 3.2000e+02, 2.4000e+02, -8.0000e-02]."""
+    features, matches = NpzFeatures(tmp_path / "features"), NpzMatches(tmp_path / "matches")
+    images = {name: Path(name) for name in POSES}
+    stamps = []
+    for focal in (500.0, 500.004, 500.0):
+        camera = Camera(CAMERA.model, CAMERA.image_size, torch.tensor([focal, 320, 240, -0.08], dtype=torch.float64))
+        known = dict.fromkeys(POSES, camera)
+        path = build_database(images, features, matches, [], tmp_path / "d.db", MappingConfig(), known, POSES)
+        stamps.append(read_stamp(stamp_path(path))["content"])
+    assert stamps[0] != stamps[1] and stamps[0] == stamps[2]

@@ -168,7 +168,10 @@ def _content(
     """A hash of all that goes into the database."""
     digest = hashlib.sha256(f"{config.cameras} {config.seed}".encode())
     for name in images:
-        digest.update(f"\n{name} {None if cameras is None else cameras[name]}".encode())
+        digest.update(f"\n{name}".encode())
+        if cameras is not None:  # all digits: a tensor prints four
+            camera = cameras[name]
+            digest.update(f" {camera.model} {camera.image_size} {camera.params.tolist()}".encode())
         if name in features:
             found = features.read(name)
             digest.update(f" {found.image_size}".encode() + np.ascontiguousarray(found.keypoints).tobytes())
