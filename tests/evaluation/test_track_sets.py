@@ -176,6 +176,7 @@ def test_a_method_without_keypoints_scores_zero_and_it_is_told(tmp_path):
             store.write(f"{name}/{t:04}", nothing)
     result = evaluate_tracks(sequences, store, "nothing", sequences.protocol)
     assert result.stats["completeness"] == result.stats["track_length"] == result.stats["repeatability"] == 0
+    assert np.isnan(result.stats["localization_px"])
     assert result.notes == ("no keypoints in the reference frame of 2 of 2 sequences",)
 
 

@@ -5,6 +5,7 @@ The definitions in words: docs/track_metrics.md.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -81,7 +82,10 @@ class TrackScores:
         return TrackScores(**sums)
 
     def summary(self) -> dict[str, float]:
-        """Shares in [0, 1], lengths in frames (the reference included), localization error in pixels."""
+        """Shares in [0, 1], lengths in frames (the reference included), localization error in pixels.
+
+        Without any correct match the error is NaN: 0 would be the best of all.
+        """
         tracks = sum(self.length_histogram)
         length = sum((k + 1) * n for k, n in enumerate(self.length_histogram)) / max(tracks, 1)
         return {
@@ -93,7 +97,7 @@ class TrackScores:
             "track_length": length,
             "completeness": self.found / max(self.visible, 1),
             "survival": self.found_through[-1] / max(self.visible_through[-1], 1) if self.found_through else 0.0,
-            "localization_px": sum(self.error_at) / max(self.found, 1),
+            "localization_px": sum(self.error_at) / self.found if self.found else math.nan,
         }
 
     def curves(self) -> dict[str, np.ndarray]:
