@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,12 +40,26 @@ class Predictions:
     failed: tuple[str, ...]
     """One line per image that is missing or could not be read."""
 
+    @cached_property
+    def _read(self) -> Callable[[str], Features | None]:
+        """Features of an image, None if there are none; the last ones stay in memory, as pairs share images."""
+
+        @lru_cache(maxsize=64)
+        def read(name: str) -> Features | None:
+            try:
+                return self.features.read(name)
+            except FormatError:
+                return None
+
+        return read
+
     def pair(self, a: str, b: str) -> tuple[Features, Features, Matches] | None:
         """Features of both images and their matches; None if one of the images failed, which counts as a failure.
 
         Raises FormatError if the images are there and were not matched.
         """
-        if a not in self.features or b not in self.features:
+        first, second = self._read(a), self._read(b)
+        if first is None or second is None:
             return None
         keys = self.features.key(a), self.features.key(b)
         if keys not in self.matches and keys[::-1] in self.matches:
@@ -52,7 +67,7 @@ class Predictions:
             found = Matches(found.indices.flip(1), found.scores)
         else:
             found = self.matches.read(*keys)
-        return self.features.read(a), self.features.read(b), found
+        return first, second, found
 
 
 def predict(
