@@ -111,6 +111,19 @@ def test_the_best_value_of_a_column_is_bold_whosever_it_is():
     assert row(table, "SIFT") == ["0.5", "**1.5**", "1900"]
 
 
+def test_the_smallest_error_of_fewer_images_is_not_the_best():
+    """ORB on castle-P19: 12 of 19 images, and the smallest error of all."""
+    rows = {"A": (19.0, 0.12, 5.0), "B": (19.0, 0.28, 4.0), "ORB": (12.0, 0.079, 6.0)}
+    names = ("registered", "rotation_error_median_deg", "mean_track_length")
+    table = markdown_table([result(label, dict(zip(names, row, strict=True))) for label, row in rows.items()])
+    assert row(table, "A") == ["**19**", "**0.12**", "5"] and row(table, "B") == ["**19**", "0.28", "4"]
+    assert row(table, "ORB") == ["12", "0.079", "**6**"]
+
+
+def test_settings_that_are_not_given_are_not_printed():
+    assert "metres" not in markdown_table([result(metres_per_unit=None)])
+
+
 def test_undefined_values_are_dashes_and_never_best():
     table = markdown_table([result("A", {"ate_m": math.nan}), result("B", {"ate_m": 2.0}), result("C", {"auc_5": 1.0})])
     assert row(table, "A") == ["-", "-"]

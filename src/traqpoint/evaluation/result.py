@@ -131,7 +131,7 @@ _DIRECTIONS: tuple[tuple[str, int], ...] = (
     (r"_(std|low|high)$", 0),
     (r"fail|error|_(px|deg|m|cm|ms|percent)$|^(ate|rpe|drift)", -1),
     (r"auc|recall|precision|repeatab|complete|accuracy|inlier|correct|length|score|registered|survival|share", 1),
-    (r"mma|_map|(^|_)points$|observations|long_tracks|within", 1),
+    (r"coverage|mma|_map|(^|_)points$|observations|long_tracks|within", 1),
 )
 """Pattern of a metric's name -> 1 if more is better, -1 if less is, 0 neither; the first that fits counts."""
 
@@ -144,7 +144,7 @@ def direction(metric: str) -> int:
 def markdown_table(results: Sequence[Result], columns: Sequence[str] | None = None) -> str:
     """Title with data set and estimator, a row per method, the best value per column bold, protocol and notes below."""
     columns = columns or list(dict.fromkeys(key for result in results for key in result.stats))
-    best = {key: _best(key, results) for key in columns}
+    best = {key: _best(key, results) if len(results) > 1 else None for key in columns}
     lines = [f"**{_title(results)}**", "", f"| method | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
     for result in results:
         cells = (_cell(result.stats.get(key, math.nan), best[key]) for key in columns)
@@ -157,7 +157,8 @@ def markdown_table(results: Sequence[Result], columns: Sequence[str] | None = No
         for key, value in results[0].protocol.items()
         if key not in METHOD_FIELDS and all(result.protocol.get(key) == value for result in results)
     }
-    lines += ["", "Protocol: " + "; ".join(f"{key} {_words(value)}" for key, value in shared.items()) + "."]
+    given = [f"{key} {_words(value)}" for key, value in shared.items() if value is not None]
+    lines += ["", f"Protocol: {'; '.join(given)}."]
     notes = [f"- {result.method}: {note}" for result in results for note in result.notes]
     return "\n".join([*lines, "", *notes] if notes else lines)
 
@@ -196,9 +197,12 @@ def _words(value: Any) -> str:
 
 def _best(key: str, results: Sequence[Result]) -> float | None:
     sense = direction(key)
+    if sense < 0:  # errors are those of registered images: whoever leaves the difficult ones out is not best
+        most = max(result.stats.get("registered", 0.0) for result in results)
+        results = [result for result in results if result.stats.get("registered", 0.0) == most]
     values = [result.stats.get(key, math.nan) for result in results]
     finite = [value for value in values if math.isfinite(value)]
-    if not sense or not finite or len(results) == 1:
+    if not sense or not finite:
         return None
     return max(finite) if sense > 0 else min(finite)
 
