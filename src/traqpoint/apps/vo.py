@@ -55,8 +55,8 @@ def images_to_path(
     path = Trajectory.from_arrays(result.arrays["timestamps"], result.arrays["estimate"])
     write_tum(out / "path_tum.txt", path)
     write_kitti(out / "path_kitti.txt", path)
-    plot_paths({result.method: path.centres.numpy()}, out / "path.png", unit="first step", title=source.name)
     result.save(out / "result.json")
+    plot_paths({result.method: path.centres.numpy()}, out / "path.png", unit="first step", title=source.name)
     return result
 
 

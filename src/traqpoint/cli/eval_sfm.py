@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from traqpoint.cli.evaluate import EvalOptions
+from traqpoint.errors import ConfigError
 
 if TYPE_CHECKING:
     from traqpoint.evaluation.method import Method
@@ -49,6 +50,8 @@ class Sfm(EvalOptions):
         truth = None if self.truth is None else read_truth(self.truth)
         folder = self.images.absolute()
         dataset = folder.parent.name if folder.name == "images" else folder.name
+        if not self.mappers:
+            raise ConfigError("at least one mapper is needed")
         for mapper in self.mappers:
             config = MappingConfig(mapper=mapper, cameras=self.cameras, seed=self.seed, num_threads=1)
 
@@ -59,5 +62,5 @@ class Sfm(EvalOptions):
                     found, images, pairs, out, dataset, shared / "database.db", config, truth, self.known_cameras
                 )
 
-            dataclasses.replace(self, out=self.out / mapper).evaluate(judge)
+            dataclasses.replace(self, out=self.out / mapper, mappers=(mapper,)).evaluate(judge)
         return 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from traqpoint.cli.evaluate import EvalOptions
+from traqpoint.cli.evaluate import EvalOptions, picture
 from traqpoint.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ class Tracks(EvalOptions):
         ):
             curves = {result.method: (targets, result.arrays[f"{name}_at"]) for result in results}
             title = f"{name.removesuffix('_px')}, {sequences.protocol['dataset']['name']}"
-            plot_curves(curves, self.out / f"{name}.png", "frames after the reference", what, title)
+            with picture():
+                plot_curves(curves, self.out / f"{name}.png", "frames after the reference", what, title)
         return 0
 
     def _sequences(self) -> TrackSet:

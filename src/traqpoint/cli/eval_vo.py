@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from traqpoint.cli.evaluate import EvalOptions
+from traqpoint.cli.evaluate import EvalOptions, picture
 from traqpoint.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ class Vo(EvalOptions):
         paths = {result.method: result.arrays["centres_aligned"] for result in results}
         alignment = results[0].protocol["alignment"]
         title = f"{sequence.name}, after {alignment} alignment"
-        plot_paths(paths, self.out / "paths.png", results[0].arrays["centres_true"], title=title)
+        with picture():
+            plot_paths(paths, self.out / "paths.png", results[0].arrays["centres_true"], title=title)
         return 0
 
     def _sequence(self) -> OdometrySequence:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
 
 _NOT_SETTINGS = frozenset({"out", "methods", "peers", "max_keypoints", "long_side", "device"})
 """Options that the numbers do not depend on, or that each method's own description holds."""
+
+
+@contextmanager
+def picture() -> Iterator[None]:
+    """Numbers do not fail for want of matplotlib: it is told in a warning."""
+    try:
+        yield
+    except MissingDependencyError as error:
+        warnings.warn(f"no plot: {error}", stacklevel=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +81,8 @@ class EvalOptions:
         results = run_methods(methods, self.out, judge_with_bar, settings=self.settings())
         print(markdown_table(results))
         arrays, stats = {r.method: r.arrays for r in results}, {r.method: r.stats for r in results}
-        try:
+        with picture():
             plot_benchmark(results[0].benchmark, arrays, stats, self.out / "plot.png", self.out.name)
-        except MissingDependencyError as error:
-            warnings.warn(f"no plot: {error}", stacklevel=2)
         return results
 
     def settings(self) -> dict[str, Any]:
