@@ -180,7 +180,17 @@ def test_bad_images_give_one_line_each_and_exit_code_1(tmp_path, photos, weights
         ["info", "{tmp}/text.mp4"],
         ["extract", "{tmp}/photos", "--out", "{tmp}/text.mp4/o", "--weights", "{weights}"],
         ["track", "{tmp}/photos", "--out", "{tmp}/text.mp4", "--weights", "{weights}"],
-        ["train", "descriptor", "--data.mixture", "worlds", "1", "--out", "{tmp}/text.mp4"],
+        [
+            "train",
+            "descriptor",
+            "--data.mixture",
+            "worlds",
+            "1",
+            "--data.worlds.num-textures",
+            "2",
+            "--out",
+            "{tmp}/text.mp4",
+        ],
     ],
 )
 def test_bad_input_is_one_line_and_a_nonzero_exit_code(tmp_path, photos, weights, capfd, args):
