@@ -156,7 +156,7 @@ def test_a_more_similar_descriptor_is_never_less_distinctive():
     for share in torch.linspace(0, 1, 11):
         mixed = torch.nn.functional.normalize(share * target + (1 - share) * other, dim=0)
         values.append(distinctiveness(mixed.reshape(1, 1, 8), frame, warped, config).item())
-    assert values[-1] == pytest.approx(1, abs=1e-3) and all(a <= b + 0.05 for a, b in pairwise(values))
+    assert values[-1] == pytest.approx(1, abs=1e-2) and all(a <= b + 0.05 for a, b in pairwise(values))
 
 
 @pytest.mark.parametrize("name", PRESETS)

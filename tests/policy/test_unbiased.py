@@ -111,6 +111,20 @@ def test_a_baseline_over_the_batch_leaves_each_images_gradient_as_it_is(config):
     assert torch.allclose(gradient, true_gradient(logits, reward, num_global=1), atol=1e-9)
 
 
+def test_credit_per_image_goes_to_draws_that_no_frame_sees_too():
+    """The mean runs over the points that are seen; which these are depends on every draw."""
+    logits, reward = problem()
+    seen = torch.arange(8).reshape(reward.shape) % 3 > 0
+    expected, objective = torch.zeros_like(logits), 0.0
+    for probability, samples in actions(logits, 1, INDEPENDENT):
+        earned, counted = (x.flatten(1).gather(1, samples.index) for x in (reward, seen))
+        credit = advantages(earned, counted, IMAGE, drawn=samples.possible)
+        loss = policy_gradient_loss(samples, credit, "sum")
+        expected += probability.detach() * torch.autograd.grad(loss, logits, retain_graph=True)[0]
+        objective = objective + probability * (earned * counted).sum() / counted.sum().clamp(min=1)
+    assert torch.allclose(expected, torch.autograd.grad(-objective, logits)[0], atol=1e-9)
+
+
 def test_the_mean_over_log_probabilities_is_the_sum_over_their_number():
     logits, reward = problem()
     mean = expected_gradient(logits, reward, replace(IMAGE, reduction="mean"), 1)

@@ -37,10 +37,17 @@ def _point_baseline(reward: Tensor, counted: Tensor, num_cells: int, config: Pol
 
 
 def advantages(
-    reward: Tensor, counted: Tensor, config: PolicyConfig, num_cells: int = 0, moving: float = 0.0
+    reward: Tensor,
+    counted: Tensor,
+    config: PolicyConfig,
+    num_cells: int = 0,
+    moving: float = 0.0,
+    drawn: Tensor | None = None,
 ) -> Tensor:
-    """Advantages (B, N) of rewards (B, N); exactly 0 where not `counted` (never visible, or nothing to draw).
+    """Advantages (B, N) of rewards (B, N), of which only those `counted` (drawn, and seen by some frame) mean anything.
 
+    Credit per point is exactly 0 elsewhere. Credit per image, the mean of the counted rewards, goes to every `drawn`
+    sample (by default the counted ones): which points are seen is a consequence of all draws.
     num_cells: the first this many samples are one stratum, the rest another. moving: average reward of earlier steps.
     """
     if config.credit == "image":
@@ -48,6 +55,7 @@ def advantages(
         scalar, has = mean[None], counted.any(1)[None]
         others = mean_of_others(scalar, has) if config.baseline == "batch" else torch.zeros_like(scalar)
         baseline = others + (moving if config.baseline == "moving" else 0.0)
+        counted = counted if drawn is None else drawn
         advantage = (scalar - baseline)[0, :, None] * counted
     else:
         advantage = torch.where(

@@ -38,8 +38,9 @@ def distance_ratio(reference: Tensor, found: Tensor, similarity: Tensor) -> Tens
     similarity: (B, N, M), cosines of `reference` to the negatives, -inf where one is none. d1 is the distance of a
     point to its projection, d2 to the nearest negative. Returns (B, N); 0 if there is no negative.
     """
-    d1 = (2 - 2 * (reference * found).sum(-1)).clamp(min=0).sqrt()
-    d2 = (2 - 2 * similarity.amax(-1)).clamp(min=1e-12).sqrt()
+    # One floor for both: descriptors that are all the same have the ratio 1, not that of two rounding errors.
+    d1 = (2 - 2 * (reference * found).sum(-1)).clamp(min=1e-5).sqrt()
+    d2 = (2 - 2 * similarity.amax(-1)).clamp(min=1e-5).sqrt()
     return d1 / d2
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -29,6 +31,5 @@ def maximum_map(logits: Tensor, sigma: float) -> Tensor:
     for dy in range(-radius, radius + 1):
         for dx in range(-radius, radius + 1):
             shifted = padded[:, radius + dy : radius + dy + H, radius + dx : radius + dx + W]
-            closeness = torch.exp(torch.tensor(-(dy * dy + dx * dx) / (2 * sigma**2)))
-            out = torch.maximum(out, closeness.to(logits) * shifted)
+            out = torch.maximum(out, math.exp(-(dy * dy + dx * dx) / (2 * sigma**2)) * shifted)
     return out

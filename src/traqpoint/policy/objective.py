@@ -87,7 +87,7 @@ def sampled_objective(
         possible=torch.cat([s.possible for s in drawn]),
     )
     reward, counted, policy = torch.cat(rewards), torch.cat(counts), torch.cat(policies)
-    advantage = advantages(reward, counted, config, samples.num_cells, moving)
+    advantage = advantages(reward, counted, config, samples.num_cells, moving, samples.possible)
     loss = L.policy_gradient_loss(samples, advantage, config.reduction)
     if config.global_entropy > 0:
         loss = loss - config.global_entropy * L.image_entropy(policy)

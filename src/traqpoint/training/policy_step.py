@@ -95,7 +95,9 @@ def policy_step(
     total = logits.new_zeros(())
     stats: dict[str, float] = {}
     if weights.warmup > 0:
-        imitation = L.warmup_loss(logits, EXPERTS[config.warmup_expert](images))
+        with torch.autocast(images.device.type, enabled=False):
+            heatmap = EXPERTS[config.warmup_expert](images)
+        imitation = L.warmup_loss(logits, heatmap)
         total = total + weights.warmup * imitation
         stats["warmup"] = float(imitation.detach())
     if weights.reward > 0:

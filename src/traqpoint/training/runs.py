@@ -119,7 +119,8 @@ def train_policy(config: PolicyTraining, report: Report = lambda *_: None) -> Pa
             model.save_pretrained(config.out / "warmup.safetensors", {"stage": "warm-up"})
         weights = schedule(index / config.loop.steps, config.policy)
         loss, stats = policy_step(batch, model, config.policy, weights, generator, moving=float(average.value))
-        average.update(stats.get("reward", 0.0))
+        if "reward" in stats:
+            average.update(stats["reward"])
         return loss, stats
 
     trained = nn.ModuleDict({"detector": model.detector, "average": average})
