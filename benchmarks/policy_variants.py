@@ -36,6 +36,8 @@ class Variant:
 OURS = PRESETS["traqpoint"]
 POINT = replace(PAPER, credit="point", baseline="leave_one_out", normalise="deviation")
 SHARP = replace(POINT, inverse_temperature=8.0, references="all")
+BASE = replace(OURS, global_weight=1.0)
+"""The default before this comparison: the terms were taken from it one by one, and one of them was too much."""
 EXACT_RANK = replace(OURS, consistency="rank", combination="mean")
 
 VARIANTS: dict[str, Variant] = {
@@ -53,20 +55,20 @@ VARIANTS: dict[str, Variant] = {
     "sampled-lr": Variant(SAMPLED, "the same, learning rate 3e-3", "estimator"),
     "traqpoint": Variant(OURS, "exact expectation of the re-detection reward", "estimator"),
     "no-warmup": Variant(OURS, "the same from random weights, no warm-up", "estimator", start="untrained"),
-    "rank": Variant(replace(OURS, consistency="rank"), "rank instead of re-detection", "term"),
-    "maximum": Variant(replace(OURS, consistency="maximum"), "distance to the nearest maximum instead", "term"),
-    "no-distinctiveness": Variant(replace(OURS, combination="consistency"), "without distinctiveness", "term"),
-    "no-consistency": Variant(replace(OURS, combination="distinctiveness"), "without consistency", "term"),
-    "no-scale": Variant(replace(OURS, normalise="none"), "rewards not scaled per image", "term"),
-    "no-image-term": Variant(replace(OURS, global_weight=0.0), "cells only, no image-wide term", "term"),
-    "no-entropy": Variant(replace(OURS, global_entropy=0.0), "no entropy", "term"),
-    "no-shift": Variant(replace(OURS, cell_shift=False), "fixed grid of cells", "term"),
-    "sample-negatives": Variant(replace(OURS, negatives="samples"), "negatives among the candidates only", "term"),
-    "blunt": Variant(replace(OURS, inverse_temperature=1.0), "logits times 1", "term"),
-    "target-gradient": Variant(replace(OURS, target_gradient=True), "+ gradient of the target's choice", "term"),
-    "every-pixel": Variant(replace(OURS, pixel_stride=1), "every pixel instead of every second", "term"),
-    "image-term-1": Variant(replace(OURS, global_weight=1.0), "image-wide term weighs as much as the cells", "term"),
-    "first-reference": Variant(replace(OURS, references="first"), "only the first frame is a reference", "sequence"),
+    "image-term-1": Variant(BASE, "where the terms are taken from: image-wide term weighs 1", "term"),
+    "rank": Variant(replace(BASE, consistency="rank"), "rank instead of re-detection", "term"),
+    "maximum": Variant(replace(BASE, consistency="maximum"), "distance to the nearest maximum instead", "term"),
+    "no-distinctiveness": Variant(replace(BASE, combination="consistency"), "without distinctiveness", "term"),
+    "no-consistency": Variant(replace(BASE, combination="distinctiveness"), "without consistency", "term"),
+    "no-scale": Variant(replace(BASE, normalise="none"), "rewards not scaled per image", "term"),
+    "no-image-term": Variant(replace(BASE, global_weight=0.0), "cells only, no image-wide term", "term"),
+    "no-entropy": Variant(replace(BASE, global_entropy=0.0), "no entropy", "term"),
+    "no-shift": Variant(replace(BASE, cell_shift=False), "fixed grid of cells", "term"),
+    "sample-negatives": Variant(replace(BASE, negatives="samples"), "negatives among the candidates only", "term"),
+    "blunt": Variant(replace(BASE, inverse_temperature=1.0), "logits times 1", "term"),
+    "target-gradient": Variant(replace(BASE, target_gradient=True), "+ gradient of the target's choice", "term"),
+    "every-pixel": Variant(replace(BASE, pixel_stride=1), "every pixel instead of every second", "term"),
+    "first-reference": Variant(replace(BASE, references="first"), "only the first frame is a reference", "term"),
     "geometric": Variant(
         replace(OURS, aggregation="geometric"), "geometric mean over frames: found in all of them", "sequence"
     ),
