@@ -37,7 +37,7 @@ def main(rows: tyro.conf.Positional[Path], out: tyro.conf.Positional[Path]) -> N
     axes.set_xlabel("validation completeness: each seed (dot) and their mean")
     for group, colour in GROUPS.items():
         axes.plot([], [], "|", color=colour, markeredgewidth=3, label=group)
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    axes.legend(frameon=False, fontsize=9, loc="lower left")
     axes.grid(axis="both", color="#ececec")
     axes.spines[["top", "right", "left"]].set_visible(False)
     figure.savefig(out / "policy_variants.png")
