@@ -222,7 +222,14 @@ def test_ctrl_c_is_exit_code_130_and_keeps_what_is_finished(tmp_path, weights):
     out = tmp_path / "f"
     args = ["extract", str(tmp_path / "photos"), "--out", str(out), "--weights", weights, "--device", "cpu"]
     command = [sys.executable, "-m", "traqpoint.cli.main", *args]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Shells start background jobs with SIGINT ignored, which children inherit: the suite may be one.
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     deadline = time.monotonic() + 60
     while not (out / "002.npz").exists() and time.monotonic() < deadline:
         time.sleep(0.005)
