@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import tyro
 
-from traqpoint.cli.evaluate import EvalOptions
-from traqpoint.errors import ConfigError
+from traqpoint.cli.evaluate import EstimatorOptions
 from traqpoint.matching.config import MatcherConfig
 
 if TYPE_CHECKING:
-    from traqpoint.evaluation.method import Method
-    from traqpoint.evaluation.pose import PoseConfig
+    from traqpoint.evaluation.predict import Predictions
     from traqpoint.evaluation.result import Result
-    from traqpoint.inference.pipeline import Progress
+    from traqpoint.evaluation.robust import RobustConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pose(EvalOptions):
+class Pose(EstimatorOptions):
     """Relative pose: AUC@5/10/20 degrees of the larger of rotation and translation error, one table per estimator.
 
     --preset traqpoint is the published protocol for MegaDepth-1500: 4096 keypoints at 1600 px, dual softmax.
@@ -36,10 +33,6 @@ class Pose(EvalOptions):
     ScanNet-1500, a COLMAP model, a scene of the Strecha benchmark."""
     images: Path | None = None
     """Folder that image names start from; needed but for Strecha's scenes."""
-    estimators: tuple[Literal["opencv-ransac", "opencv-magsac", "poselib"], ...] = ("opencv-ransac",)
-    """The numbers of different estimators cannot be compared: each has a folder and a table of its own."""
-    threshold_px: float | None = None
-    """Inlier threshold; by default 0.5 for OpenCV's RANSAC, 1 for its MAGSAC and 2 for PoseLib."""
     shuffles: int = 3
     """Estimate from so many random orders of the matches; the numbers are means over them."""
     precision_px: float = 3.0
@@ -56,24 +49,14 @@ class Pose(EvalOptions):
     def run(self) -> int:
         from traqpoint.data.pose_pairs import sampled
         from traqpoint.data.pose_sources import read_pose_pairs
-        from traqpoint.evaluation.method import label
         from traqpoint.evaluation.pose import PoseConfig, evaluate_pose
-        from traqpoint.evaluation.predict import predict
-        from traqpoint.evaluation.robust import RobustConfig
 
         shared = (self.min_shared, self.max_shared)
         dataset = read_pose_pairs(self.truth, self.images, self.missing, self.out / "upright", shared, self.max_angle)
         if self.max_pairs is not None:
             dataset = sampled(dataset, self.max_pairs, self.seed)
-        if not self.estimators:
-            raise ConfigError("at least one estimator is needed")
-        for estimator in self.estimators:
-            config = PoseConfig(RobustConfig(estimator, self.threshold_px), self.shuffles, self.precision_px, self.seed)
 
-            def judge(method: Method, out: Path, progress: Progress, config: PoseConfig = config) -> Result:
-                folder = self.out / "predictions" / label(method)
-                found = predict(dataset.images, dataset.names, method, folder, self.matcher, self.missing, progress)
-                return evaluate_pose(dataset, found, config)
+        def score(found: Predictions, robust: RobustConfig) -> Result:
+            return evaluate_pose(dataset, found, PoseConfig(robust, self.shuffles, self.precision_px, self.seed))
 
-            dataclasses.replace(self, out=self.out / estimator, estimators=(estimator,)).evaluate(judge)
-        return 0
+        return self.evaluate_each(dataset.images, dataset.names, score)

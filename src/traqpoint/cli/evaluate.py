@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,10 @@ from traqpoint.matching.config import MatcherConfig
 
 if TYPE_CHECKING:
     from traqpoint.evaluation.method import Method
+    from traqpoint.evaluation.predict import Predictions
     from traqpoint.evaluation.result import Result
+    from traqpoint.evaluation.robust import RobustConfig
+    from traqpoint.inference.pairs import Pair
     from traqpoint.inference.pipeline import Progress
 
 _NOT_SETTINGS = frozenset({"out", "methods", "peers", "max_keypoints", "long_side", "device"})
@@ -88,6 +91,36 @@ class EvalOptions:
     def settings(self) -> dict[str, Any]:
         """What the numbers depend on besides the method."""
         return {key: value for key, value in dataclasses.asdict(self).items() if key not in _NOT_SETTINGS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimatorOptions(EvalOptions):
+    """Options of benchmarks whose numbers depend on a robust estimator."""
+
+    estimators: tuple[Literal["opencv-ransac", "opencv-magsac", "poselib"], ...] = ("opencv-ransac",)
+    """The numbers of different estimators cannot be compared: each has a folder and a table of its own."""
+    threshold_px: float | None = None
+    """Inlier threshold. By default 3 for homographies; for poses 0.5 (OpenCV's RANSAC), 1 (MAGSAC) and 2 (PoseLib)."""
+
+    def evaluate_each(
+        self, images: Mapping[str, Path], pairs: Sequence[Pair], score: Callable[[Predictions, RobustConfig], Result]
+    ) -> int:
+        """Score the matches of `pairs` with each estimator; all start from the same predictions."""
+        from traqpoint.evaluation.method import label
+        from traqpoint.evaluation.predict import predict
+        from traqpoint.evaluation.robust import RobustConfig
+
+        if not self.estimators:
+            raise ConfigError("at least one estimator is needed")
+        for estimator in self.estimators:
+            robust = RobustConfig(estimator, self.threshold_px)
+
+            def judge(method: Method, out: Path, progress: Progress, robust: RobustConfig = robust) -> Result:
+                folder = self.out / "predictions" / label(method)
+                return score(predict(images, pairs, method, folder, self.matcher, self.missing, progress), robust)
+
+            dataclasses.replace(self, out=self.out / estimator, estimators=(estimator,)).evaluate(judge)
+        return 0
 
 
 @dataclass(frozen=True, kw_only=True)

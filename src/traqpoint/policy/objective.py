@@ -22,13 +22,6 @@ def _references(frames: list[FrameMaps], config: PolicyConfig) -> range:
     return range(len(frames) if config.references == "all" else 1)
 
 
-def _entropy_bonus(policy: Tensor, config: PolicyConfig, tile_px: int) -> Tensor:
-    bonus = policy.new_zeros(())
-    if config.tile_entropy > 0:
-        bonus = bonus + config.tile_entropy * L.tile_entropy(policy, tile_px)
-    return bonus
-
-
 def exact_objective(
     frames: list[FrameMaps], geometry: Geometry, config: PolicyConfig, generator: torch.Generator
 ) -> tuple[Tensor, Stats]:
@@ -52,7 +45,8 @@ def exact_objective(
     cells = L.expected_reward_cells(policy, reward, cell, shift)
     image = L.expected_reward_image(policy, reward)
     loss = -cells - config.global_weight * (image + config.global_entropy * L.image_entropy(policy))
-    loss = loss - _entropy_bonus(policy, config, max(2, config.tile_px // stride))
+    if config.tile_entropy > 0:
+        loss = loss - config.tile_entropy * L.tile_entropy(policy, max(2, config.tile_px // stride))
     return loss, {
         "reward": float(on_policy),
         "reward_cells": float(cells.detach()),
@@ -91,5 +85,6 @@ def sampled_objective(
     loss = L.policy_gradient_loss(samples, advantage, config.reduction)
     if config.global_entropy > 0:
         loss = loss - config.global_entropy * L.image_entropy(policy)
-    loss = loss - _entropy_bonus(policy, config, config.tile_px)
+    if config.tile_entropy > 0:
+        loss = loss - config.tile_entropy * L.tile_entropy(policy, config.tile_px)
     return loss, {"reward": float(L.masked_mean(reward, counted)), "spread": float(L.effective_count(policy))}
