@@ -14,33 +14,36 @@ import math
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Literal
 
 import torch
 import tyro
+from policy_tables import report
+from policy_validation import Validation, world_config
 from policy_variants import VARIANTS, Variant, at_size
 from rich.progress import track
+from torch import Tensor
 
-from traqpoint.data.base import load_photos
+from traqpoint.data.base import Source, load_photos
 from traqpoint.data.expert import fast_heatmap
 from traqpoint.data.homography import HomographyConfig, HomographySequences
-from traqpoint.geometry.warp import HomographyGeometry
+from traqpoint.data.textures import load_textures
+from traqpoint.data.worlds import Worlds
 from traqpoint.models.layers import channels_last
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.loss import warmup_loss
 from traqpoint.training.config import LoopConfig
-from traqpoint.training.loop import learning_rate
+from traqpoint.training.loop import claim_folder, learning_rate
 from traqpoint.training.policy_step import MovingAverage, Weights, describe, policy_step
-from traqpoint.types import Sequence
+from traqpoint.types import Geometry, Sequence, map_tensors
 
-POOL_FRAMES = 8
+POOL_FRAMES = {"homography": 8, "worlds": 5}
 FRAMES_PER_STEP = 10
-METRICS = (
-    "completeness", "track_length", "localization_px", "repeatability", "precision", "completeness_rgbd", "pose_auc_5"
-)  # fmt: skip
+WORLD_TEXTURES = 100
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,16 @@ class Options:
     val: Path
     """Photographs to judge on, never trained from."""
     work: Path
-    """Pool of sequences, weights and rows of finished runs."""
+    """Pool of sequences, weights and rows of finished runs; of one protocol, another is refused."""
     posed: Path | None = None
     """Folder of Strecha scenes for the pose AUC."""
     rgbd: Path | None = None
     """RGB-D folder; the last 37 frames judge."""
+    kitti: Path | None = None
+    """Odometry folder for the length of tracks through a video."""
+    source: Literal["homography", "worlds"] = "homography"
+    """What to train on: homographies of the photographs, or a camera's path through worlds textured with them, with
+    occlusion and parallax; every run is judged on both."""
     out: Path | None = None
     """Rows and protocol as JSON."""
     variants: tuple[str, ...] = tuple(VARIANTS)
@@ -81,35 +89,59 @@ class Options:
     """Runs at a time, one thread each."""
 
 
+def training_source(options: Options) -> Source:
+    """Where the sequences of the pool come from."""
+    if options.source == "worlds":
+        textures = load_textures(options.photos, WORLD_TEXTURES, 512, torch.Generator().manual_seed(1))
+        return Worlds(world_config(options.image_size), textures)
+    config = HomographyConfig(image_size=options.image_size, num_frames=POOL_FRAMES["homography"])
+    return HomographySequences(load_photos(options.photos), config)
+
+
 def build_pool(options: Options) -> Path:
     """Sequences and their frozen descriptors, rendered once: frozen means that they may be kept."""
-    path = options.work / f"pool_{options.image_size}_{options.pool}.pt"
+    path = options.work / f"pool_{options.source}_{options.image_size}_{options.pool}.pt"
     if path.exists():
         return path
-    config = HomographyConfig(image_size=options.image_size, num_frames=POOL_FRAMES)
-    source = HomographySequences(load_photos(options.photos), config)
+    source = training_source(options)
     model = channels_last(TraqPoint.from_pretrained(options.descriptor))
     generator = torch.Generator().manual_seed(12345)
-    images, planes, masks, maps = [], [], [], []
+    images, descriptors, geometries = [], [], []
     for _ in track(range(options.pool), description="pool"):
         batch = source.sample(1, generator)
         images.append((batch.images[0] * 255).round().byte())
-        planes.append(batch.geometry.frame_from_plane[0])
-        masks.append(batch.geometry.mask[0])
-        maps.append(describe(images[-1].float() / 255, model).half())
-    names = ("images", "planes", "masks", "descriptors")
-    pool = {name: torch.stack(x) for name, x in zip(names, (images, planes, masks, maps), strict=True)}
+        descriptors.append(describe(images[-1].float() / 255, model).half())
+        geometries.append(batch.geometry)
+    pool = {"images": torch.stack(images), "descriptors": torch.stack(descriptors), "geometry": joined(geometries)}
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(pool, path.with_suffix(".part"))
     os.replace(path.with_suffix(".part"), path)
     return path
 
 
-def batch_of(pool: dict, indices: list[int], num_frames: int) -> tuple[Sequence, torch.Tensor]:
-    """The first frames of some sequences of the pool, and their descriptors."""
-    part = {name: torch.stack([values[i, :num_frames] for i in indices]) for name, values in pool.items()}
-    geometry = HomographyGeometry(part["planes"], part["masks"])
-    return Sequence(part["images"].float() / 255, geometry), part["descriptors"].float()
+def joined(geometries: list) -> Geometry:
+    """Geometries of single sequences as that of one batch."""
+    first = geometries[0]
+    tensors = [field.name for field in fields(first) if isinstance(getattr(first, field.name), Tensor)]
+    return replace(first, **{name: torch.cat([getattr(g, name) for g in geometries]) for name in tensors})
+
+
+def batch_of(pool: dict, indices: list[int], frames: Tensor) -> tuple[Sequence, Tensor]:
+    """Frames (B, T) of B sequences of the pool, and their descriptors."""
+    rows = torch.tensor(indices).unsqueeze(1)
+    geometry = map_tensors(pool["geometry"], lambda x: x[rows, frames])
+    return Sequence(pool["images"][rows, frames].float() / 255, geometry), pool["descriptors"][rows, frames].float()
+
+
+def choose_frames(variant: Variant, batch_size: int, available: int, generator: torch.Generator) -> Tensor:
+    """(B, T) indices of frames."""
+    T = variant.num_frames
+    if variant.frames == "any":
+        return torch.rand(batch_size, available, generator=generator).argsort(1)[:, :T].sort(1).values
+    first = torch.zeros(batch_size, 1, dtype=torch.long)
+    if variant.frames == "neighbours":
+        first = torch.randint(available - T + 1, (batch_size, 1), generator=generator)
+    return first + torch.arange(T)
 
 
 def train(variant: Variant, seed: int, model: TraqPoint, pool: dict, options: Options) -> dict:
@@ -124,12 +156,14 @@ def train(variant: Variant, seed: int, model: TraqPoint, pool: dict, options: Op
     optimizer = torch.optim.AdamW(model.detector.parameters(), lr=0.0, weight_decay=config.weight_decay)
     generator = torch.Generator().manual_seed(1000 * seed + 1)
     order = torch.randperm(options.pool, generator=torch.Generator().manual_seed(seed + 7 * initial)).tolist()
+    available = POOL_FRAMES[options.source]
     average, rewards = MovingAverage(0.95), []
     seconds, curve = 0.0, [_validation(options).glance(model, options.max_keypoints)]
     for i in range(steps):
         began = time.process_time()
         chosen = [order[(i * batch_size + j) % options.pool] for j in range(batch_size)]
-        batch, descriptors = batch_of(pool, chosen, variant.num_frames)
+        frames = choose_frames(variant, batch_size, available, generator)
+        batch, descriptors = batch_of(pool, chosen, frames)
         with torch.autocast("cpu", torch.bfloat16):
             if variant.policy is None:
                 images = batch.images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
@@ -154,15 +188,13 @@ def train(variant: Variant, seed: int, model: TraqPoint, pool: dict, options: Op
 
 
 @lru_cache(maxsize=1)
-def _validation(options: Options):
-    from policy_validation import Validation  # kornia-free, but loads poselib
-
-    return Validation(options.val, options.val_photos, options.image_size, options.posed, options.rgbd)
+def _validation(options: Options) -> Validation:
+    return Validation(options.val, options.val_photos, options.image_size, options.posed, options.rgbd, options.kitti)
 
 
 @lru_cache(maxsize=1)
 def _pool(path: Path) -> dict:
-    return torch.load(path, mmap=True, weights_only=True)
+    return torch.load(path, mmap=True, weights_only=False)  # a file of ours, with a Geometry in it
 
 
 def run(name: str, seed: int, options: Options, pool_path: Path) -> dict:
@@ -197,22 +229,10 @@ def run(name: str, seed: int, options: Options, pool_path: Path) -> dict:
     return row
 
 
-def table(rows: list[dict], options: Options) -> str:
-    """Mean ± deviation over seeds per variant."""
-    head = ["variant", "what", "seeds", *METRICS]
-    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-    for name in options.variants:
-        of = [row for row in rows if row["variant"] == name]
-        cells = []
-        for metric in METRICS:
-            values = torch.tensor([row[metric] for row in of if metric in row], dtype=torch.float64)
-            spread = f" ± {float(values.std()):.3f}" if len(values) > 1 else ""
-            cells.append(f"{float(values.mean()):.3f}{spread}" if len(values) else "")
-        lines.append(f"| {name} | {VARIANTS[name].what} | {len(of)} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
 def main(options: Options) -> None:
+    free = ("variants", "seeds", "workers")
+    protocol = {k: v for k, v in asdict(options).items() if not isinstance(v, Path) and k not in free}
+    claim_folder(options.work, protocol)
     pool_path = build_pool(options)
     rows = []
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as executor:
@@ -220,15 +240,19 @@ def main(options: Options) -> None:
             # All others start from this one's weights.
             rows.append(executor.submit(run, "initial", seed, options, pool_path).result())
         names = [n for n in options.variants if n != "initial"]
-        jobs = {(s, n): executor.submit(run, n, s, options, pool_path) for s in range(options.seeds) for n in names}
-        for job in track(as_completed(jobs.values()), total=len(jobs), description="runs"):
+        jobs = [executor.submit(run, n, s, options, pool_path) for s in range(options.seeds) for n in names]
+        for job in track(as_completed(jobs), total=len(jobs), description="runs"):
             rows.append(job.result())
-            if options.out is not None:
-                protocol = {k: v for k, v in asdict(options).items() if not isinstance(v, Path) and k != "variants"}
-                content = {"protocol": protocol, "torch": torch.__version__, "rows": sorted(rows, key=_place)}
-                options.out.parent.mkdir(parents=True, exist_ok=True)
-                options.out.write_text(json.dumps(content, indent=1) + "\n")
-    print(table(rows, options))
+            _keep(options.out, protocol, rows)
+    _keep(options.out, protocol, rows)
+    print(report(rows))
+
+
+def _keep(file: Path | None, protocol: dict, rows: list[dict]) -> None:
+    if file is not None:
+        content = {"protocol": protocol, "torch": torch.__version__, "rows": sorted(rows, key=_place)}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def _place(row: dict) -> tuple[int, int]:

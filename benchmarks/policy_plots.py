@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 from matplotlib.figure import Figure
+from policy_tables import by_variant
 from policy_variants import VARIANTS
 
 CURVES = ("traqpoint", "no-warmup", "sampled", "exact-rank", "paper-point", "warmup", "reference", "paper")
@@ -20,10 +21,8 @@ GROUPS = {"no reward": "#8a8a8a", "estimator": "#4c78a8", "term": "#f2a33a", "se
 
 def main(rows: tyro.conf.Positional[Path], out: tyro.conf.Positional[Path]) -> None:
     """rows: the JSON file. out: folder for policy_variants.png and policy_curves.png."""
-    by_name: dict[str, list[dict]] = {}
-    for row in json.loads(rows.read_text())["rows"]:
-        by_name.setdefault(row["variant"], []).append(row)
-    names = [name for name in VARIANTS if name in by_name]
+    by_name = {name: list(of.values()) for name, of in by_variant(json.loads(rows.read_text())["rows"]).items()}
+    names = list(by_name)
     out.mkdir(parents=True, exist_ok=True)
 
     figure = Figure(figsize=(7.6, 0.25 * len(names) + 1.2), dpi=140, layout="constrained")

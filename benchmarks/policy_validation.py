@@ -1,4 +1,4 @@
-"""How policy_comparison.py judges a detector: tracks on unseen photographs, tracks in a real room, relative pose."""
+"""How policy_comparison.py judges a detector: tracks on unseen photographs, worlds, a room and a video, and pose."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ import torch
 from traqpoint.data.base import load_photos
 from traqpoint.data.frames import fit_frame, stack_geometry
 from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.kitti import read_kitti_sequence
+from traqpoint.data.odometry import OdometrySequence
 from traqpoint.data.pose_pairs import PosePair, pose_pair
 from traqpoint.data.rgbd import read_rgbd
+from traqpoint.data.textures import load_textures
+from traqpoint.data.worlds import Worlds, WorldsConfig
+from traqpoint.evaluation.odometry import OdometryConfig, estimate_path
 from traqpoint.evaluation.pose import PoseConfig, auc, score_pair
 from traqpoint.evaluation.robust import RobustConfig
 from traqpoint.evaluation.tracks import NO_SCORES, TrackScores, track_scores
@@ -20,25 +25,46 @@ from traqpoint.inference.extractor import Extractor
 from traqpoint.io.strecha import read_strecha_cameras
 from traqpoint.matching.mutual import match
 from traqpoint.models.traqpoint import TraqPoint
-from traqpoint.types import Sequence
+from traqpoint.tracking.build import build_tracks
+from traqpoint.tracking.stats import track_statistics
+from traqpoint.types import Features, Matches, Sequence
 
 ROOM_FRAMES, ROOM_T, ROOM_STEP, ROOM_SIZE = 37, 3, 2, (360, 240)
 """Neighbours there share a third to a half of what they see, and nothing is left after three frames."""
 GLANCE = 8
 """Photographs of the quick look during training."""
 POSE_LONG_SIDE, POSE_KEYPOINTS, POSE_GAP = 640, 1000, 4
+VIDEO_LONG_SIDE, VIDEO_KEYPOINTS = 640, 500
+WORLDS, WORLD_TEXTURES = 24, 60
+
+
+def world_config(image_size: int) -> WorldsConfig:
+    """A camera on its way through a cluttered world: the last of five frames shares at least 30 % with the first."""
+    return WorldsConfig(
+        (image_size, image_size), paths=("curve", "orbit", "forward", "strafe"), motion=1.0, clutter=12, thin=3
+    )
 
 
 class Validation:
     """Data that is read and rendered once and judged often."""
 
-    def __init__(self, photos: Path, count: int, image_size: int, posed: Path | None, rgbd: Path | None) -> None:
+    def __init__(
+        self,
+        photos: Path,
+        count: int,
+        image_size: int,
+        posed: Path | None,
+        rgbd: Path | None,
+        kitti: Path | None,
+    ) -> None:
         images = load_photos(photos)
         source = HomographySequences(images, HomographyConfig(image_size=image_size))
         chosen = range(0, len(images), max(1, len(images) // count))[:count]
         self.flat = [source.render([i], torch.Generator().manual_seed(100_003 + i)) for i in chosen]
+        self.worlds = _worlds(photos, image_size)
         self.room = _room(rgbd) if rgbd is not None else []
         self.pairs = [_neighbours(folder) for folder in sorted(posed.iterdir())] if posed is not None else []
+        self.video = read_kitti_sequence(kitti) if kitti is not None else None
 
     def glance(self, model: TraqPoint, max_keypoints: int) -> float:
         """Completeness of a model in training on the first photographs; leaves the model as it is."""
@@ -49,13 +75,15 @@ class Validation:
         """Numbers of one detector. Nothing is filtered by prominence: blunt policies have none."""
         extractor = Extractor(weights, max_keypoints=max_keypoints, prominence=0.0, device="cpu")
         numbers = {}
-        for suffix, sequences in (("", self.flat), ("_rgbd", self.room)):
+        for suffix, sequences in (("", self.flat), ("_worlds", self.worlds), ("_rgbd", self.room)):
             if sequences:
                 summary = _scores(extractor, sequences).summary()
                 numbers |= {f"{key}{suffix}": value for key, value in summary.items()}
         if self.pairs:
             errors = _pose_errors(weights, self.pairs)
             numbers |= dict(zip(("pose_auc_5", "pose_auc_10", "pose_auc_20"), auc(errors, (5, 10, 20)), strict=True))
+        if self.video is not None:
+            numbers["track_length_kitti"] = _video_track_length(weights, self.video)
         return numbers
 
 
@@ -64,6 +92,12 @@ def _scores(extractor: Extractor, sequences: list[Sequence]) -> TrackScores:
     for sequence in sequences:
         scores = scores + track_scores([extractor(image) for image in sequence.images[0]], sequence)
     return scores
+
+
+def _worlds(photos: Path, image_size: int) -> list[Sequence]:
+    generator = torch.Generator().manual_seed(200_003)
+    worlds = Worlds(world_config(image_size), load_textures(photos, WORLD_TEXTURES, 512, generator))
+    return [worlds.sample(1, generator) for _ in range(WORLDS)]
 
 
 def _room(folder: Path) -> list[Sequence]:
@@ -101,3 +135,17 @@ def _pose_errors(weights: Path, sets: list[tuple[dict[str, Path], list[PosePair]
             score = score_pair(pair, a.keypoints[i].double(), b.keypoints[j].double(), config)
             errors += score.error_deg
     return errors
+
+
+def _video_track_length(weights: Path, video: OdometrySequence) -> float:
+    """Mean observations per track of successive frames' matches that agree with the estimated motion."""
+    extractor = Extractor(
+        weights, max_keypoints=VIDEO_KEYPOINTS, long_side=VIDEO_LONG_SIDE, prominence=0.0, device="cpu"
+    )
+    features = [extractor(path) for path in video.images.values()]
+
+    def pair(i: int, j: int) -> tuple[Features, Features, Matches]:
+        return features[i], features[j], match(features[i], features[j])
+
+    found = estimate_path(video, pair, OdometryConfig())
+    return track_statistics(build_tracks(features, found.verified)).mean_length

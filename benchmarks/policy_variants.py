@@ -26,6 +26,8 @@ class Variant:
     batch_size: int | None = None
     """Sequences per step; by default as many as give ten frames, and as many steps as give every run the same number of
     frames. With a number, as many steps as T = 5 takes."""
+    frames: Literal["first", "any", "neighbours"] = "first"
+    """Which T frames of a sequence of the pool: the first, any, or any in a row."""
     start: Literal["initial", "untrained"] = "initial"
     """Weights at the first step: after the short warm-up that all share, or random ones."""
     kind: Literal["policy", "warmup", "initial", "untrained"] = "policy"
@@ -36,8 +38,6 @@ class Variant:
 OURS = PRESETS["traqpoint"]
 POINT = replace(PAPER, credit="point", baseline="leave_one_out", normalise="deviation")
 SHARP = replace(POINT, inverse_temperature=8.0, references="all")
-BASE = replace(OURS, global_weight=1.0)
-"""The default before this comparison: the terms were taken from it one by one, and one of them was too much."""
 EXACT_RANK = replace(OURS, consistency="rank", combination="mean")
 
 VARIANTS: dict[str, Variant] = {
@@ -55,27 +55,41 @@ VARIANTS: dict[str, Variant] = {
     "sampled-lr": Variant(SAMPLED, "the same, learning rate 3e-3", "estimator"),
     "traqpoint": Variant(OURS, "exact expectation of the re-detection reward", "estimator"),
     "no-warmup": Variant(OURS, "the same from random weights, no warm-up", "estimator", start="untrained"),
-    "image-term-1": Variant(BASE, "where the terms are taken from: image-wide term weighs 1", "term"),
-    "rank": Variant(replace(BASE, consistency="rank"), "rank instead of re-detection", "term"),
-    "maximum": Variant(replace(BASE, consistency="maximum"), "distance to the nearest maximum instead", "term"),
-    "no-distinctiveness": Variant(replace(BASE, combination="consistency"), "without distinctiveness", "term"),
-    "no-consistency": Variant(replace(BASE, combination="distinctiveness"), "without consistency", "term"),
-    "no-scale": Variant(replace(BASE, normalise="none"), "rewards not scaled per image", "term"),
-    "no-image-term": Variant(replace(BASE, global_weight=0.0), "cells only, no image-wide term", "term"),
-    "no-entropy": Variant(replace(BASE, global_entropy=0.0), "no entropy", "term"),
-    "no-shift": Variant(replace(BASE, cell_shift=False), "fixed grid of cells", "term"),
-    "sample-negatives": Variant(replace(BASE, negatives="samples"), "negatives among the candidates only", "term"),
-    "blunt": Variant(replace(BASE, inverse_temperature=1.0), "logits times 1", "term"),
-    "target-gradient": Variant(replace(BASE, target_gradient=True), "+ gradient of the target's choice", "term"),
-    "every-pixel": Variant(replace(BASE, pixel_stride=1), "every pixel instead of every second", "term"),
-    "first-reference": Variant(replace(BASE, references="first"), "only the first frame is a reference", "term"),
+    "rank": Variant(replace(OURS, consistency="rank"), "rank instead of re-detection", "term"),
+    "maximum": Variant(replace(OURS, consistency="maximum"), "distance to the nearest maximum instead", "term"),
+    "no-distinctiveness": Variant(replace(OURS, combination="consistency"), "without distinctiveness", "term"),
+    "no-consistency": Variant(replace(OURS, combination="distinctiveness"), "without consistency", "term"),
+    "no-scale": Variant(replace(OURS, normalise="none"), "rewards not scaled per image", "term"),
+    "no-image-term": Variant(replace(OURS, global_weight=0.0), "cells only, no image-wide term", "term"),
+    "image-term-1": Variant(replace(OURS, global_weight=1.0), "image-wide term weighs 1 instead of 0.2", "term"),
+    "no-entropy": Variant(replace(OURS, global_entropy=0.0), "no entropy", "term"),
+    "no-shift": Variant(replace(OURS, cell_shift=False), "fixed grid of cells", "term"),
+    "sample-negatives": Variant(replace(OURS, negatives="samples"), "negatives among the candidates only", "term"),
+    "blunt": Variant(replace(OURS, inverse_temperature=1.0), "logits times 1", "term"),
+    "target-gradient": Variant(replace(OURS, target_gradient=True), "+ gradient of the target's choice", "term"),
+    "every-pixel": Variant(replace(OURS, pixel_stride=1), "every pixel instead of every second", "term"),
+    "first-reference": Variant(replace(OURS, references="first"), "only the first frame is a reference", "term"),
     "geometric": Variant(
         replace(OURS, aggregation="geometric"), "geometric mean over frames: found in all of them", "sequence"
     ),
-    "pairs": Variant(OURS, "pairs (T = 2), as many frames: 2.5 times the photographs", "sequence", num_frames=2),
-    "pairs-same-photos": Variant(
+    "pairs": Variant(OURS, "pairs (T = 2), as many frames: 2.5 times the scenes", "sequence", num_frames=2),
+    "pairs-same-scenes": Variant(
         OURS, "pairs of the sequences that T = 5 sees", "sequence", num_frames=2, batch_size=2
     ),
+    "pairs-any": Variant(OURS, "pairs of any two frames", "sequence", num_frames=2, frames="any"),
+    "pairs-neighbours": Variant(OURS, "pairs of successive frames", "sequence", num_frames=2, frames="neighbours"),
+    "pairs-any-same-scenes": Variant(
+        OURS,
+        "pairs of any two frames of the sequences that T = 5 sees",
+        "sequence",
+        num_frames=2,
+        batch_size=2,
+        frames="any",
+    ),
+    "sampled-pairs": Variant(
+        SAMPLED, "sampled-lr with pairs of any two frames", "sequence", num_frames=2, frames="any"
+    ),
+    "sharp-pairs": Variant(SHARP, "paper-sharp with pairs of any two frames", "sequence", num_frames=2, frames="any"),
     "three": Variant(OURS, "T = 3", "sequence", num_frames=3),
     "eight": Variant(OURS, "T = 8", "sequence", num_frames=8),
 }
