@@ -214,6 +214,15 @@ def test_a_wrong_path_does_not_claim_the_folder(photos, tmp_path):
     assert train_descriptor(right).is_file()
 
 
+def test_a_file_in_the_folders_place_is_named_before_anything_is_read(photos, tmp_path):
+    taken = tmp_path / "taken"
+    taken.write_text("not mine")
+    right = descriptor_run(photos, taken, 1)
+    with pytest.raises(ConfigError, match="taken: is a file"):
+        train_descriptor(replace(right, data=replace(right.data, photos=tmp_path / "nothing")))
+    assert taken.read_text() == "not mine"
+
+
 def test_a_damaged_configuration_is_named(photos, tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ConfigError, match=r"config\.json: damaged"):

@@ -16,7 +16,7 @@ def redetection_map(logits: Tensor, window_px: int, sigma: float) -> Tensor:
     M(y) = Σ_{z ∈ W(y)} π(z | W(y)) · exp(−|z − y|² / 2σ²), W(y) the window of side window_px. logits: (B, H, W) with
     impossible pixels restricted. Returns (B, H, W) in [0, 1], differentiable: two filters per frame serve every
     projection into it. A percentile in a window (rank reward) is satisfied by any smooth covariant map; this is
-    satisfied by sharp ones only.
+    satisfied by sharp ones only. Windows whose best logit lies more than 65 below the frame's best have M = 0.
     """
     weight = torch.exp(logits - logits.detach().amax((1, 2), keepdim=True)).unsqueeze(1)
     radius = max(1, round(RADIUS * sigma))

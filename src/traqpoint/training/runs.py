@@ -16,6 +16,7 @@ from traqpoint.data.megadepth import MegaDepthSequences
 from traqpoint.data.mixture import Mixture
 from traqpoint.data.rgbd import rgbd_sequences
 from traqpoint.data.worlds import Worlds
+from traqpoint.errors import ConfigError
 from traqpoint.inference.extractor import resolve_device
 from traqpoint.models import weights
 from traqpoint.models.base_descriptor import BaseDescriptor
@@ -61,6 +62,8 @@ def _textures(photos: list[Tensor]) -> Tensor | None:
 
 
 def _source(config: DescriptorTraining | PolicyTraining) -> Source:
+    if config.out.exists() and not config.out.is_dir():
+        raise ConfigError(f"{config.out}: is a file, and a folder is needed here")
     # A worker is a fork: CUDA does not survive that.
     return build_source(config.data, "cpu" if config.loop.workers else resolve_device(config.loop.device))
 
