@@ -45,37 +45,38 @@ def paired(rows: Rows, name: str, other: str, key: str = "completeness") -> list
 
 
 def table(rows: Rows, names: list[str]) -> str:
-    """One line per variant: mean ± standard deviation over seeds. The last columns are the completeness that traqpoint
-    has more, on each seed, and the CPU seconds of training."""
+    """One line per variant: mean ± standard deviation over seeds, its completeness minus that of the variant that it is
+    compared with on each seed, and the CPU seconds of training."""
     columns = {h: c for h, c in COLUMNS.items() if any(c[0] in row for n in names for row in rows[n].values())}
-    head = ["variant", "what", "seeds", *columns, f"{OURS} has more", "CPU s"]
+    head = ["variant", "what", "seeds", *columns, "completeness against", "CPU s"]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for name in names:
         of = list(rows[name].values())
         cells = [f"**{name}**" if name == OURS else name, VARIANTS[name].what, str(len(of))]
         cells += [_spread([row[key] for row in of if key in row], decimals) for key, decimals in columns.values()]
-        ahead = paired(rows, OURS, name) if OURS in rows and name != OURS else []
-        cells.append(", ".join(f"{x:+.3f}" for x in ahead))
+        other = VARIANTS[name].against
+        differences = ", ".join(f"{x:+.3f}" for x in paired(rows, name, other)) if other in rows else ""
+        cells.append(f"{other}: {differences}" if differences and other != name else "")
         cells.append(_spread([row["train_cpu_s"] for row in of if "train_cpu_s" in row], 0).split(" ")[0])
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def parts(rows: Rows) -> dict[str, list[str]]:
-    """Heading -> variants. Every part but the first has traqpoint in it."""
-    groups = {name: VARIANTS[name].group for name in rows}
-    ours = [OURS] if OURS in rows else []
-    return {
-        "Estimators and rewards": [n for n in rows if groups[n] in ("no reward", "estimator")],
-        "Terms": [*ours, *(n for n in rows if groups[n] == "term")],
-        "Sequences and pairs": [*ours, *(n for n in rows if groups[n] == "sequence")],
-    }
+    """Heading -> variants, and those that they are compared with."""
+    found = {}
+    headings = {"Estimators and rewards": ("no reward", "estimator"), "Terms": ("term",), "Sequences": ("sequence",)}
+    for heading, groups in headings.items():
+        own = [name for name in rows if VARIANTS[name].group in groups]
+        compared = {VARIANTS[name].against for name in own}
+        found[heading] = [name for name in rows if name in own or name in compared]
+    return found
 
 
 def report(rows: list[dict]) -> str:
     """All parts that have rows of their own."""
     found = by_variant(rows)
-    return "\n\n".join(f"{part}\n\n{table(found, n)}" for part, n in parts(found).items() if n and n != [OURS])
+    return "\n\n".join(f"{part}\n\n{table(found, names)}" for part, names in parts(found).items() if names)
 
 
 def _spread(values: list[float], decimals: int) -> str:

@@ -105,4 +105,4 @@ def test_tables_say_the_spread_and_the_paired_differences(comparison):
 
     rows = [row("paper", 0, 0.2), row("paper", 1, 0.4), row("traqpoint", 0, 0.5), row("traqpoint", 2, 0.9)]
     line = next(x for x in policy_tables.report(rows).splitlines() if x.startswith("| paper |"))
-    assert line.split(" | ")[2:] == ["2", "0.300 ± 0.141", "+0.300", "3 |"]
+    assert line.split(" | ")[2:] == ["2", "0.300 ± 0.141", "traqpoint: -0.300", "3 |"]

@@ -115,6 +115,19 @@ def test_redetection_is_one_on_an_isolated_spike_and_survives_any_offset_of_the_
         assert out[0, 7, 9].item() == pytest.approx(torch.exp(torch.tensor(-2.0)).item(), abs=1e-3)
 
 
+def test_redetection_of_a_window_does_not_depend_on_how_good_the_rest_of_the_frame_is():
+    torch.manual_seed(0)
+    logits = 10 * torch.randn(1, 40, 40)
+    logits[0, 30:, 30:] = IMPOSSIBLE
+    alone = redetection_map(logits, 9, 0.7)
+    ramp = logits + 1500 * (torch.arange(40) < 10)  # a bright column of the frame, far above exp's range
+    ramp = torch.where(logits > IMPOSSIBLE / 2, ramp, logits)
+    out = redetection_map(ramp, 9, 0.7)
+    torch.testing.assert_close(out[:, :, 14:], alone[:, :, 14:], atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(out[:, :, :6], alone[:, :, :6], atol=1e-4, rtol=1e-3)
+    assert alone[0, 14:].sum() > 10 and (out[0, 36:, 36:] == 0).all()
+
+
 @pytest.mark.parametrize(
     ("stride", "shape", "radius"), [(4, (20, 24), 6.0), (8, (21, 30), 6.0), (3, (17, 11), 9.5), (8, (17, 9), 3.0)]
 )

@@ -89,10 +89,11 @@ class PolicyConfig:
     """best (exact): divide rewards by what the image's best tenth of cells earn: while the policy is blunt all rewards
     are small, and would weigh less than any entropy. deviation (sampled): divide advantages by their deviation."""
 
-    global_weight: float = 0.2
-    """exact: weight of the image-wide expectation against that of the cells; 1 costs completeness (docs/method.md)."""
+    global_weight: float = 0.0
+    """exact: weight of the image-wide expectation against that of the cells; it costs completeness (docs/method.md)."""
     global_entropy: float = 0.12
-    """Weight of the image-wide policy's entropy. exact: its optimum is proportional to exp(reward / this)."""
+    """Weight of the image-wide policy's entropy; exact: within the image-wide term, where its optimum is proportional
+    to exp(reward / this)."""
     tile_entropy: float = 0.0
     """Weight of the mean entropy inside the tiles, λ. Paper: 0.001. Released code: 0.015, against summed logs."""
     tile_px: int = 16
