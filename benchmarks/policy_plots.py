@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from policy_tables import by_variant
 from policy_variants import VARIANTS
 
-CURVES = ("traqpoint", "no-warmup", "sampled", "exact-rank", "paper-point", "warmup", "reference", "paper")
+CURVES = ("traqpoint", "no-warmup", "sampled-lr", "exact-rank", "paper-point", "warmup", "reference", "paper")
 COLOURS = ("#e4572e", "#f2a33a", "#b3123f", "#8e5bb5", "#4c78a8", "#8a8a8a", "#8c564b", "#2ca02c")
 GROUPS = {"no reward": "#8a8a8a", "estimator": "#4c78a8", "term": "#f2a33a", "sequence": "#8e5bb5"}
 

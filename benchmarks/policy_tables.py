@@ -19,7 +19,6 @@ COLUMNS = {
     "repeatability": ("repeatability", 3),
     "precision": ("precision", 3),
     "worlds": ("completeness_worlds", 3),
-    "worlds length": ("track_length_worlds", 2),
     "room": ("completeness_rgbd", 3),
     "KITTI length": ("track_length_kitti", 2),
     "pose AUC@5": ("pose_auc_5", 3),
