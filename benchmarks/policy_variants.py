@@ -50,19 +50,21 @@ VARIANTS: dict[str, Variant] = {
     "initial": Variant(None, "short warm-up: where all others start", "no reward", kind="initial"),
     "warmup": Variant(None, "imitation of FAST for the whole budget", "no reward", kind="warmup"),
     "reference": Variant(REFERENCE, "the released code's arithmetic", "estimator", learning_rate=2e-4),
-    "reference-lr": Variant(REFERENCE, "the same, learning rate 3e-3", "estimator"),
+    "reference-lr": Variant(REFERENCE, "reference, learning rate 3e-3", "estimator"),
     "paper": Variant(PAPER, "the paper's estimator and rewards", "estimator", learning_rate=2e-4),
-    "paper-lr": Variant(PAPER, "the same, learning rate 3e-3", "estimator"),
+    "paper-lr": Variant(PAPER, "paper, learning rate 3e-3", "estimator"),
     "paper-point": Variant(POINT, "paper + credit per point, leave-one-out baseline", "estimator"),
-    "paper-sharp": Variant(SHARP, "… + logits times 8, every frame a reference", "estimator"),
+    "paper-sharp": Variant(SHARP, "paper-point + logits times 8, every frame a reference", "estimator"),
     "exact-rank": Variant(EXACT_RANK, "exact expectation of the paper's reward", "estimator"),
-    "sampled": Variant(SAMPLED, "re-detection reward, REINFORCE per point", "estimator", learning_rate=1e-3),
-    "sampled-lr": Variant(SAMPLED, "the same, learning rate 3e-3", "estimator"),
+    "sampled": Variant(
+        SAMPLED, "re-detection reward, REINFORCE per point, learning rate 1e-3", "estimator", learning_rate=1e-3
+    ),
+    "sampled-lr": Variant(SAMPLED, "sampled, learning rate 3e-3", "estimator"),
     "image-term": Variant(
         BOTH, "exact expectation of the re-detection reward, in cells and over the image", "estimator"
     ),
     "no-warmup": Variant(
-        BOTH, "the same from random weights, no warm-up", "estimator", "image-term", start="untrained"
+        BOTH, "image-term from random weights, no warm-up", "estimator", "image-term", start="untrained"
     ),
     "traqpoint": Variant(OURS, "exact expectation of the re-detection reward in cells", "estimator"),
     "rank": Variant(replace(BOTH, consistency="rank"), "rank instead of re-detection", "term", "image-term"),
