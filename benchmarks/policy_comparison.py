@@ -33,6 +33,7 @@ from traqpoint.data.expert import fast_heatmap
 from traqpoint.data.homography import HomographyConfig, HomographySequences
 from traqpoint.data.textures import load_textures
 from traqpoint.data.worlds import Worlds
+from traqpoint.errors import ConfigError
 from traqpoint.models.layers import channels_last
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.loss import warmup_loss
@@ -230,6 +231,9 @@ def run(name: str, seed: int, options: Options, pool_path: Path) -> dict:
 
 
 def main(options: Options) -> None:
+    longest = POOL_FRAMES[options.source]
+    if too_long := [name for name in options.variants if VARIANTS[name].num_frames > longest]:
+        raise ConfigError(f"{', '.join(too_long)}: sequences of {options.source} have {longest} frames")
     free = ("variants", "seeds", "workers")
     protocol = {k: v for k, v in asdict(options).items() if not isinstance(v, Path) and k not in free}
     claim_folder(options.work, protocol)

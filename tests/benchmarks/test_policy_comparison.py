@@ -69,6 +69,12 @@ def test_a_finished_run_is_kept_and_the_same_command_goes_on(comparison, options
         comparison.main(options(source=source, steps=3))
 
 
+def test_sequences_too_short_for_a_variant_are_named_before_anything_is_trained(comparison, options):
+    with pytest.raises(ConfigError, match="eight: sequences of worlds have 5 frames"):
+        comparison.main(options(source="worlds", variants=("initial", "eight")))
+    assert not options().work.exists()
+
+
 def test_frames_are_chosen_as_the_variant_says(comparison):
     def chosen(frames, T=2):
         variant = comparison.Variant(PRESETS["traqpoint"], "", "sequence", num_frames=T, frames=frames)
