@@ -235,7 +235,8 @@ def main(options: Options) -> None:
     if too_long := [name for name in options.variants if VARIANTS[name].num_frames > longest]:
         raise ConfigError(f"{', '.join(too_long)}: sequences of {options.source} have {longest} frames")
     free = ("variants", "seeds", "workers")
-    protocol = {k: v for k, v in asdict(options).items() if not isinstance(v, Path) and k not in free}
+    # Neither paths nor paths that were not given.
+    protocol = {k: v for k, v in asdict(options).items() if isinstance(v, int | str) and k not in free}
     claim_folder(options.work, protocol)
     pool_path = build_pool(options)
     rows = []

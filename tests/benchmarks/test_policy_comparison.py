@@ -56,7 +56,7 @@ def options(comparison, tmp_path):
 
 @pytest.mark.parametrize("source", ["homography", "worlds"])
 def test_a_finished_run_is_kept_and_the_same_command_goes_on(comparison, options, source, capsys):
-    comparison.main(options(source=source, variants=("initial",)))
+    comparison.main(options(source=source, variants=("initial",), out=None))
     first = options().work / "rows" / "initial-0.json"
     written = first.stat().st_mtime_ns
     comparison.main(options(source=source))
