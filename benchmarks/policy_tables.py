@@ -38,9 +38,10 @@ def by_variant(rows: list[dict]) -> Rows:
     return found
 
 
-def paired(rows: Rows, name: str, other: str, key: str = "completeness") -> list[float]:
-    """Differences name - other on each seed that both have."""
-    return [rows[name][s][key] - rows[other][s][key] for s in sorted(rows[name].keys() & rows[other].keys())]
+def paired(rows: Rows, name: str, other: str) -> list[float]:
+    """Completeness of `name` minus that of `other` on each seed that both have."""
+    seeds = sorted(rows[name].keys() & rows[other].keys())
+    return [rows[name][seed]["completeness"] - rows[other][seed]["completeness"] for seed in seeds]
 
 
 def table(rows: Rows, names: list[str]) -> str:

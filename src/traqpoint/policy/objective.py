@@ -44,7 +44,9 @@ def exact_objective(
         reward = reward / L.reward_scale(policy, reward, cell, shift)
     cells = L.expected_reward_cells(policy, reward, cell, shift)
     image = L.expected_reward_image(policy, reward)
-    loss = -cells - config.global_weight * (image + config.global_entropy * L.image_entropy(policy))
+    loss = -cells
+    if config.global_weight > 0:
+        loss = loss - config.global_weight * (image + config.global_entropy * L.image_entropy(policy))
     if config.tile_entropy > 0:
         loss = loss - config.tile_entropy * L.tile_entropy(policy, max(2, config.tile_px // stride))
     return loss, {
