@@ -28,14 +28,14 @@ from rich.table import Table
 from torch import Tensor
 
 import traqpoint
-from traqpoint.data.base import Source
-from traqpoint.data.colmap import ColmapConfig, colmap_sequences
 from traqpoint.data.homography import HomographyConfig, HomographySequences
 from traqpoint.data.loader import AHEAD, Loader
-from traqpoint.data.render import Surfaces, render
-from traqpoint.data.rgbd import RgbdConfig, rgbd_sequences
-from traqpoint.data.textures import procedural_textures
-from traqpoint.data.worlds import Worlds, WorldsConfig
+from traqpoint.data.posed.colmap import ColmapConfig, colmap_sequences
+from traqpoint.data.posed.rgbd_layouts import RgbdConfig, rgbd_sequences
+from traqpoint.data.source import Source
+from traqpoint.data.worlds.render import Surfaces, render
+from traqpoint.data.worlds.source import Worlds, WorldsConfig
+from traqpoint.data.worlds.textures import procedural_textures
 from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.transforms import homogeneous
 

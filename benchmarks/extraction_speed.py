@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 import tyro
 
-from traqpoint.data.textures import procedural_textures
-from traqpoint.evaluation.peers import build_peer
+from traqpoint.data.worlds.textures import procedural_textures
+from traqpoint.evaluation.methods.peers import build_peer
 from traqpoint.inference.extractor import Extractor
 from traqpoint.models.detect import detect
 from traqpoint.types import Features

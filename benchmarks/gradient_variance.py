@@ -18,8 +18,8 @@ import torch
 import tyro
 from rich.progress import track
 
-from traqpoint.data.base import load_photos
 from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.photos import load_photos
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.config import PolicyConfig
 from traqpoint.policy.objective import exact_objective, sampled_objective

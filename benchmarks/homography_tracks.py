@@ -2,8 +2,8 @@
 
     python benchmarks/homography_tracks.py --photos PHOTOS --peers PEERS --out benchmarks/results/homography_tracks.json
 
-PHOTOS: a folder of images. PEERS: a folder with the weights of other methods, named as in evaluation/peers.py; without
-it only the methods that need none are run. Each --weights adds one of our models.
+PHOTOS: a folder of images. PEERS: a folder with the weights of other methods, named as in evaluation/methods/peers.py;
+without it only the methods that need none are run. Each --weights adds one of our models.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import torch
 import tyro
 from rich.progress import track
 
-from traqpoint.data.base import load_photos
 from traqpoint.data.homography import HomographyConfig, HomographySequences
-from traqpoint.evaluation.peers import build_peer
-from traqpoint.evaluation.tracks import NO_SCORES, Method, evaluate
+from traqpoint.data.photos import load_photos
+from traqpoint.evaluation.methods.peers import build_peer
+from traqpoint.evaluation.metrics.tracks import NO_SCORES, Method, evaluate
 from traqpoint.inference.extractor import Extractor
 from traqpoint.models.weights import read as read_weights
 

@@ -32,12 +32,11 @@ from traqpoint.cli.eval_sfm import Sfm
 from traqpoint.cli.eval_tracks import Tracks
 from traqpoint.cli.eval_vo import Vo
 from traqpoint.cli.evaluate import EvalOptions
-from traqpoint.data.posed_folders import shared_points
 from traqpoint.errors import TraqPointError
-from traqpoint.evaluation.method import build_method, label
+from traqpoint.evaluation.methods.method import build_method, label
 from traqpoint.evaluation.result import Result, markdown_table, protocol_differences
 from traqpoint.inference.settings import plain
-from traqpoint.io.colmap_model import read_model
+from traqpoint.io.colmap_model import read_model, shared_points
 from traqpoint.viz.benchmarks import plot_benchmark
 
 METHODS = ("traqpoint-s", "SIFT", "RootSIFT", "ORB", "AKAZE", "XFeat", "ALIKED-N16", "DISK")

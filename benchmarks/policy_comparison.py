@@ -28,16 +28,17 @@ from policy_variants import VARIANTS, Variant, at_size
 from rich.progress import track
 from torch import Tensor
 
-from traqpoint.data.base import Source, load_photos
-from traqpoint.data.expert import fast_heatmap
 from traqpoint.data.homography import HomographyConfig, HomographySequences
-from traqpoint.data.textures import load_textures
-from traqpoint.data.worlds import Worlds
+from traqpoint.data.photos import load_photos
+from traqpoint.data.source import Source
+from traqpoint.data.worlds.source import Worlds
+from traqpoint.data.worlds.textures import load_textures
 from traqpoint.errors import ConfigError
 from traqpoint.models.layers import channels_last
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.loss import warmup_loss
 from traqpoint.training.config import LoopConfig
+from traqpoint.training.experts import fast_heatmap
 from traqpoint.training.loop import claim_folder, learning_rate
 from traqpoint.training.policy_step import MovingAverage, Weights, describe, policy_step
 from traqpoint.types import Geometry, Sequence, map_tensors

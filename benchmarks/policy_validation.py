@@ -7,24 +7,24 @@ from pathlib import Path
 
 import torch
 
-from traqpoint.data.base import load_photos
-from traqpoint.data.frames import fit_frame, stack_geometry
 from traqpoint.data.homography import HomographyConfig, HomographySequences
-from traqpoint.data.kitti import read_kitti_sequence
-from traqpoint.data.odometry import OdometrySequence
-from traqpoint.data.pose_pairs import PosePair, pose_pair
-from traqpoint.data.rgbd import read_rgbd
-from traqpoint.data.textures import load_textures
-from traqpoint.data.worlds import Worlds, WorldsConfig
-from traqpoint.evaluation.odometry import OdometryConfig, estimate_path
-from traqpoint.evaluation.pose import PoseConfig, auc, score_pair
-from traqpoint.evaluation.robust import RobustConfig
-from traqpoint.evaluation.tracks import NO_SCORES, TrackScores, track_scores
+from traqpoint.data.photos import load_photos
+from traqpoint.data.posed.frames import fit_frame, stack_geometry
+from traqpoint.data.posed.rgbd_layouts import read_rgbd
+from traqpoint.data.testsets.kitti import read_kitti_sequence
+from traqpoint.data.testsets.odometry import OdometrySequence
+from traqpoint.data.testsets.pairs import PosePair, pose_pair
+from traqpoint.data.worlds.source import Worlds, WorldsConfig
+from traqpoint.data.worlds.textures import load_textures
+from traqpoint.evaluation.benchmarks.pose import PoseConfig, auc, score_pair
+from traqpoint.evaluation.metrics.tracks import NO_SCORES, TrackScores, track_scores
 from traqpoint.geometry.transforms import invert_rigid
 from traqpoint.inference.extractor import Extractor
 from traqpoint.io.strecha import read_strecha_cameras
 from traqpoint.matching.mutual import match
+from traqpoint.matching.verify import RobustConfig
 from traqpoint.models.traqpoint import TraqPoint
+from traqpoint.odometry.estimate import OdometryConfig, estimate_path
 from traqpoint.tracking.build import build_tracks
 from traqpoint.tracking.stats import track_statistics
 from traqpoint.types import Features, Matches, Sequence

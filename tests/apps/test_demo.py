@@ -14,7 +14,7 @@ from traqpoint.apps.demo_scenes import FLIGHT, camera_flight, motorcycle
 from traqpoint.apps.demo_tables import demo_tables
 from traqpoint.cli.main import main
 from traqpoint.errors import DataError, MissingDependencyError
-from traqpoint.evaluation.video import video_track_scores
+from traqpoint.evaluation.metrics.video_tracks import video_track_scores
 from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.sampling import sample
 from traqpoint.image import read_image

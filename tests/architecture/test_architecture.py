@@ -14,10 +14,11 @@ PACKAGE = ROOT / "src" / "traqpoint"
 FILES = sorted(PACKAGE.rglob("*.py"))
 TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in FILES}
 LAYERS = [
-    {"types", "errors", "optional"},
-    {"geometry", "image"},
+    {"types", "errors", "optional", "registry"},
+    {"geometry", "image", "device"},
     {"models", "policy", "matching", "tracking", "io"},
     {"data", "inference"},
+    {"odometry", "sfm"},
     {"training", "evaluation", "export", "integrations", "viz"},
     {"apps"},  # a program put together of all the others
     {"cli", "__init__"},

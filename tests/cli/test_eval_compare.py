@@ -8,7 +8,7 @@ import pytest
 from traqpoint.cli.evaluate import EvalOptions
 from traqpoint.cli.main import main
 from traqpoint.cli.options import parse
-from traqpoint.evaluation.method import build_method, label
+from traqpoint.evaluation.methods.method import build_method, label
 from traqpoint.evaluation.result import Result
 from traqpoint.matching.config import MatcherConfig
 

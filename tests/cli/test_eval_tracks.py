@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from traqpoint.cli.main import main
-from traqpoint.data.worlds import WorldsConfig
+from traqpoint.data.worlds.source import WorldsConfig
 from traqpoint.evaluation.result import Result
 from traqpoint.image import write_image
 
@@ -73,7 +73,7 @@ def test_photos_become_homography_sequences(photos, tmp_path, capsys):
 def test_worlds_need_no_data_and_our_weights_are_the_default(tmp_path, capsys, monkeypatch):
     # The default forty textures take seconds to make.
     monkeypatch.setattr(
-        "traqpoint.data.worlds.WorldsConfig", partial(WorldsConfig, image_size=(96, 96), num_textures=2)
+        "traqpoint.data.worlds.source.WorldsConfig", partial(WorldsConfig, image_size=(96, 96), num_textures=2)
     )
     assert run(tmp_path / "out", "--worlds", "1", "--frames", "2") == 0
     out = capsys.readouterr().out

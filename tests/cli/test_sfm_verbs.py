@@ -1,8 +1,7 @@
 """traqpoint sfm, eval sfm and eval localization on real photographs."""
 
-from pathlib import Path
-
 import pytest
+import research_data
 
 pytest.importorskip("pycolmap")
 
@@ -10,7 +9,7 @@ from traqpoint.cli.main import main
 from traqpoint.evaluation.result import Result
 from traqpoint.io.colmap_model import load_reconstruction
 
-ENTRY = Path(__file__).resolve().parents[3] / "shared/data/posed/strecha/entry-P10"
+ENTRY = research_data.DATA / "posed/strecha/entry-P10"
 SMALL = ["--max-keypoints", "512", "--long-side", "512", "--device", "cpu"]
 # Of the photos in a row, RANSAC spends nine tenths of its time on those that hardly see the same.
 NEIGHBOURS = ["--pairs", "sequential", "--window", "2"]

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from traqpoint.data.base import load_photos
 from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.photos import load_photos
 from traqpoint.errors import DataError
 from traqpoint.geometry.sampling import sample
 from traqpoint.image import write_image

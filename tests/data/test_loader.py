@@ -8,7 +8,7 @@ import torch
 
 from traqpoint.data.homography import HomographyConfig, HomographySequences
 from traqpoint.data.loader import Loader
-from traqpoint.data.posed import PosedConfig, PosedSequences
+from traqpoint.data.posed.sequences import PosedConfig, PosedSequences
 from traqpoint.errors import DataError, ImageError
 from traqpoint.types import Frame, Sequence
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from traqpoint.errors import ConfigError, DataError, FormatError
-from traqpoint.evaluation.method import build_method, label
+from traqpoint.evaluation.methods.method import build_method, label
 from traqpoint.evaluation.predict import predict, predict_sequences
 from traqpoint.geometry.warp import HomographyGeometry
 from traqpoint.image import write_image

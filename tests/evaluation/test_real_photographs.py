@@ -1,18 +1,17 @@
 """On real photographs with a measured homography (HPatches layout), where that data lies beside the project."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+import research_data
 import torch
 
 import traqpoint as tp
-from traqpoint.evaluation.peers import build_peer
+from traqpoint.evaluation.methods.peers import build_peer
 from traqpoint.geometry.homography import apply_homography, check_homography
 from traqpoint.geometry.pixels import opencv_from_colmap
 from traqpoint.image import read_image, to_tensor
 
-SCENE = Path(__file__).parents[3] / "shared" / "data" / "homography" / "v_dogman"
+SCENE = research_data.DATA / "homography/v_dogman"
 pytestmark = pytest.mark.skipif(not SCENE.is_dir(), reason=f"research data is not there: {SCENE.name}")
 
 

@@ -1,9 +1,8 @@
 """COLMAP models against pycolmap itself, and on South Building."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+import research_data
 import torch
 
 pycolmap = pytest.importorskip("pycolmap")
@@ -11,7 +10,7 @@ pycolmap = pytest.importorskip("pycolmap")
 from traqpoint.errors import FormatError  # noqa: E402
 from traqpoint.io.colmap_model import NO_POINT, read_model  # noqa: E402
 
-SOUTH_BUILDING = Path(__file__).resolve().parents[3] / "shared/data/posed/south_building/sparse/0"
+SOUTH_BUILDING = research_data.DATA / "posed/south_building/sparse/0"
 
 
 def synthesized(camera_model="SIMPLE_RADIAL"):

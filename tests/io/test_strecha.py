@@ -1,16 +1,15 @@
 """Scenes of the Strecha benchmark."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+import research_data
 import torch
 
 from traqpoint.errors import FormatError, GeometryError, ImageError
 from traqpoint.image import write_image
 from traqpoint.io.strecha import read_strecha, read_strecha_cameras
 
-ENTRY = Path(__file__).resolve().parents[3] / "shared/data/posed/strecha/entry-P10"
+ENTRY = research_data.DATA / "posed/strecha/entry-P10"
 LINE = "a.jpg 100 110 31.5 23.5 0 -1 0 1 0 0 0 0 1 7 8 9"
 
 

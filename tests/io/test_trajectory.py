@@ -1,16 +1,16 @@
 """Trajectory files: conventions, round trips and every way in which a file can be wrong."""
 
 import math
-from pathlib import Path
 
 import pytest
+import research_data
 import torch
 
 from traqpoint.errors import FormatError, GeometryError
 from traqpoint.geometry.transforms import quaternion_from_rotation, rigid, rotation_from_quaternion
 from traqpoint.io.trajectory import Trajectory, associate, nearest, read_kitti, read_tum, write_kitti, write_tum
 
-PUBLIC = Path(__file__).parents[3] / "shared" / "data" / "formats" / "trajectories"
+PUBLIC = research_data.DATA / "formats/trajectories"
 needs_public = pytest.mark.skipif(not PUBLIC.is_dir(), reason="public trajectories are not there")
 
 

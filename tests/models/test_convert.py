@@ -8,11 +8,11 @@ from safetensors.torch import save_file
 
 from traqpoint.cli.main import main
 from traqpoint.errors import WeightsError
-from traqpoint.inference.info import describe_weights
 from traqpoint.models import traqpoint as models
 from traqpoint.models.backbones import BACKBONES, ConvNeXt, ResNet
 from traqpoint.models.convert import convert, file_names, load_backbone, read_checkpoint
 from traqpoint.models.traqpoint import ModelConfig, TraqPoint
+from traqpoint.models.weights import describe_weights
 
 
 def tiny_convnext():

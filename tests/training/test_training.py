@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from traqpoint.data.homography import HomographyConfig, HomographySequences
-from traqpoint.data.worlds import WorldsConfig
+from traqpoint.data.worlds.source import WorldsConfig
 from traqpoint.errors import ConfigError, DataError, WeightsError
 from traqpoint.geometry.warp import HomographyGeometry
 from traqpoint.image import write_image

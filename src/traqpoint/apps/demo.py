@@ -18,11 +18,11 @@ import torch
 from traqpoint import __version__, optional
 from traqpoint.apps.demo_pictures import draw_pair, write_stack, write_trails
 from traqpoint.apps.demo_scenes import FLIGHT, FLIGHT_SEED, PHOTOGRAPHS, camera_flight, motorcycle, require_pictures
-from traqpoint.data.worlds import WorldsConfig
+from traqpoint.data.worlds.source import WorldsConfig
 from traqpoint.errors import DataError
-from traqpoint.evaluation.peers import build_peer
-from traqpoint.evaluation.tracks import NO_SCORES, Method, TrackScores, track_scores
-from traqpoint.evaluation.video import LONG_TRACK, video_track_scores
+from traqpoint.evaluation.methods.peers import build_peer
+from traqpoint.evaluation.metrics.tracks import NO_SCORES, Method, TrackScores, track_scores
+from traqpoint.evaluation.metrics.video_tracks import LONG_TRACK, video_track_scores
 from traqpoint.geometry.warp import DepthGeometry
 from traqpoint.inference.extractor import Extractor
 from traqpoint.inference.settings import describe_extractor

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from traqpoint import optional
-from traqpoint.data.stereo import stereo_geometry
-from traqpoint.data.worlds import WorldsConfig, flight
+from traqpoint.data.worlds.source import WorldsConfig, flight
+from traqpoint.geometry.stereo import stereo_geometry
 from traqpoint.image import to_tensor
 from traqpoint.types import Sequence
 

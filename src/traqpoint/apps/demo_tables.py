@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 
 from traqpoint.apps.demo import THRESHOLD_PX, DemoReport
-from traqpoint.evaluation.video import LONG_TRACK
+from traqpoint.evaluation.metrics.video_tracks import LONG_TRACK
 
 Value = float | None
 _COUNT: Callable[[float], str] = "{:.0f}".format

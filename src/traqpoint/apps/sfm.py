@@ -11,11 +11,11 @@ import numpy as np
 
 from traqpoint.errors import DataError
 from traqpoint.inference.config import MappingConfig
-from traqpoint.inference.mapping import Reconstruction, reconstruct
 from traqpoint.inference.pairs import select_pairs
 from traqpoint.inference.pipeline import Progress, extract_folder, match_pairs, name_images
 from traqpoint.io.hloc import HlocFeatures, HlocMatches
 from traqpoint.matching.config import MatcherConfig
+from traqpoint.sfm.mapping import Reconstruction, reconstruct
 from traqpoint.types import Features
 
 

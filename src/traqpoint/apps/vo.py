@@ -7,18 +7,18 @@ from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 
-from traqpoint.data.odometry import read_image_sequence
+from traqpoint.data.testsets.odometry import read_image_sequence
 from traqpoint.errors import ConfigError
-from traqpoint.evaluation.odometry import OdometryConfig
+from traqpoint.evaluation.benchmarks.odometry import evaluate_odometry, odometry_pairs
 from traqpoint.evaluation.predict import predict
 from traqpoint.evaluation.result import Result
-from traqpoint.evaluation.vo import evaluate_odometry, odometry_pairs
 from traqpoint.image import list_images, write_image
 from traqpoint.inference.extractor import Extractor
 from traqpoint.inference.pipeline import Progress
 from traqpoint.io.trajectory import Trajectory, write_kitti, write_tum
 from traqpoint.io.video import read_frames
 from traqpoint.matching.config import MatcherConfig
+from traqpoint.odometry.estimate import OdometryConfig
 from traqpoint.viz.paths import plot_paths
 
 

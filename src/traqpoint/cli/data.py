@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tyro
 
-from traqpoint.data.megadepth_index import IndexConfig
+from traqpoint.data.posed.megadepth_index import IndexConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class MegaDepthSequences(IndexConfig):
 
     def run(self) -> int:
         from traqpoint.cli.common import progress_bar
-        from traqpoint.data.megadepth_index import (
+        from traqpoint.data.posed.megadepth_index import (
             SCENE_INFO_FOLDER,
             build_sequences,
             find_scenes,

@@ -13,7 +13,7 @@ from traqpoint.cli.evaluate import EstimatorOptions
 if TYPE_CHECKING:
     from traqpoint.evaluation.predict import Predictions
     from traqpoint.evaluation.result import Result
-    from traqpoint.evaluation.robust import RobustConfig
+    from traqpoint.matching.verify import RobustConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,8 @@ class Homography(EstimatorOptions):
     """Leave out the eight sequences that D2-Net's protocol leaves out."""
 
     def run(self) -> int:
-        from traqpoint.data.hpatches import read_hpatches
-        from traqpoint.evaluation.homography import HomographyConfig, evaluate_homography
+        from traqpoint.data.testsets.hpatches import read_hpatches
+        from traqpoint.evaluation.benchmarks.homography import HomographyConfig, evaluate_homography
 
         dataset = read_hpatches(self.folder, self.skip_large)
 

@@ -11,7 +11,7 @@ import tyro
 from traqpoint.cli.evaluate import EvalOptions
 
 if TYPE_CHECKING:
-    from traqpoint.evaluation.method import Method
+    from traqpoint.evaluation.methods.method import Method
     from traqpoint.evaluation.result import Result
     from traqpoint.inference.pipeline import Progress
 
@@ -39,11 +39,11 @@ class Localization(EvalOptions):
     """Also write what hloc reads (features, matches, pairs, queries with intrinsics) to OUT/METHOD/hloc."""
 
     def run(self) -> int:
-        from traqpoint.evaluation.localization import LocalizationConfig, evaluate_localization, hold_out
+        from traqpoint.evaluation.benchmarks.localization import LocalizationConfig, evaluate_localization, hold_out
         from traqpoint.evaluation.predict import predict
-        from traqpoint.inference.hloc_export import export_hloc
-        from traqpoint.inference.verification import true_cameras
         from traqpoint.io.colmap_model import read_model
+        from traqpoint.sfm.hloc_export import export_hloc
+        from traqpoint.sfm.verification import true_cameras
 
         config = LocalizationConfig(
             every=self.every,

@@ -14,7 +14,7 @@ from traqpoint.matching.config import MatcherConfig
 if TYPE_CHECKING:
     from traqpoint.evaluation.predict import Predictions
     from traqpoint.evaluation.result import Result
-    from traqpoint.evaluation.robust import RobustConfig
+    from traqpoint.matching.verify import RobustConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +47,9 @@ class Pose(EstimatorOptions):
     """Strecha's scenes: largest angle in degrees between the viewing directions of a pair."""
 
     def run(self) -> int:
-        from traqpoint.data.pose_pairs import sampled
-        from traqpoint.data.pose_sources import read_pose_pairs
-        from traqpoint.evaluation.pose import PoseConfig, evaluate_pose
+        from traqpoint.data.testsets.pairs import sampled
+        from traqpoint.data.testsets.read import read_pose_pairs
+        from traqpoint.evaluation.benchmarks.pose import PoseConfig, evaluate_pose
 
         shared = (self.min_shared, self.max_shared)
         dataset = read_pose_pairs(self.truth, self.images, self.missing, self.out / "upright", shared, self.max_angle)

@@ -13,7 +13,7 @@ from traqpoint.cli.evaluate import EvalOptions
 from traqpoint.errors import ConfigError
 
 if TYPE_CHECKING:
-    from traqpoint.evaluation.method import Method
+    from traqpoint.evaluation.methods.method import Method
     from traqpoint.evaluation.result import Result
     from traqpoint.inference.pipeline import Progress
 
@@ -38,9 +38,9 @@ class Sfm(EvalOptions):
     """sequential: match each image with this many next ones."""
 
     def run(self) -> int:
-        from traqpoint.evaluation.method import label
+        from traqpoint.evaluation.benchmarks.sfm import evaluate_sfm, read_truth
+        from traqpoint.evaluation.methods.method import label
         from traqpoint.evaluation.predict import predict
-        from traqpoint.evaluation.sfm import evaluate_sfm, read_truth
         from traqpoint.image import list_images
         from traqpoint.inference.config import MappingConfig
         from traqpoint.inference.pairs import select_pairs

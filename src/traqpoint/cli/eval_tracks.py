@@ -10,9 +10,9 @@ from traqpoint.cli.evaluate import EvalOptions, picture
 from traqpoint.errors import ConfigError
 
 if TYPE_CHECKING:
-    from traqpoint.evaluation.method import Method
+    from traqpoint.evaluation.benchmarks.track_sets import TrackSet
+    from traqpoint.evaluation.methods.method import Method
     from traqpoint.evaluation.result import Result
-    from traqpoint.evaluation.track_sets import TrackSet
     from traqpoint.inference.pipeline import Progress
 
 
@@ -51,9 +51,9 @@ class Tracks(EvalOptions):
     def run(self) -> int:
         import numpy as np
 
-        from traqpoint.evaluation.method import label
+        from traqpoint.evaluation.methods.method import label
+        from traqpoint.evaluation.metrics.tracks import evaluate_tracks
         from traqpoint.evaluation.predict import predict_sequences, protocol_of
-        from traqpoint.evaluation.tracks import evaluate_tracks
         from traqpoint.viz.plots import plot_curves
 
         sequences = self._sequences()
@@ -79,11 +79,11 @@ class Tracks(EvalOptions):
         return 0
 
     def _sequences(self) -> TrackSet:
-        from traqpoint.data.colmap import ColmapSet
         from traqpoint.data.homography import HomographyConfig
-        from traqpoint.data.rgbd import read_rgbd
-        from traqpoint.data.worlds import WorldsConfig
-        from traqpoint.evaluation import track_sets
+        from traqpoint.data.posed.colmap import ColmapSet
+        from traqpoint.data.posed.rgbd_layouts import read_rgbd
+        from traqpoint.data.worlds.source import WorldsConfig
+        from traqpoint.evaluation.benchmarks import track_sets
 
         sources = {name: getattr(self, name) for name in ("photos", "rgbd", "colmap", "worlds")}
         if sum(value is not None for value in sources.values()) != 1:

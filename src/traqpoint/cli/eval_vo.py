@@ -10,8 +10,8 @@ from traqpoint.cli.evaluate import EvalOptions, picture
 from traqpoint.errors import ConfigError
 
 if TYPE_CHECKING:
-    from traqpoint.data.odometry import OdometrySequence
-    from traqpoint.evaluation.method import Method
+    from traqpoint.data.testsets.odometry import OdometrySequence
+    from traqpoint.evaluation.methods.method import Method
     from traqpoint.evaluation.result import Result
     from traqpoint.inference.pipeline import Progress
 
@@ -37,11 +37,11 @@ class Vo(EvalOptions):
     """Inlier threshold; by default 0.5 for OpenCV's RANSAC, 1 for its MAGSAC and 2 for PoseLib."""
 
     def run(self) -> int:
-        from traqpoint.evaluation.odometry import OdometryConfig
+        from traqpoint.evaluation.benchmarks.odometry import evaluate_odometry, odometry_pairs
         from traqpoint.evaluation.predict import predict
-        from traqpoint.evaluation.robust import RobustConfig
-        from traqpoint.evaluation.vo import evaluate_odometry, odometry_pairs
         from traqpoint.io.trajectory import Trajectory, write_kitti, write_tum
+        from traqpoint.matching.verify import RobustConfig
+        from traqpoint.odometry.estimate import OdometryConfig
         from traqpoint.viz.paths import plot_paths
 
         sequence = self._sequence()
@@ -65,8 +65,8 @@ class Vo(EvalOptions):
         return 0
 
     def _sequence(self) -> OdometrySequence:
-        from traqpoint.data.kitti import read_kitti_sequence
-        from traqpoint.data.odometry import read_tum_sequence
+        from traqpoint.data.testsets.kitti import read_kitti_sequence
+        from traqpoint.data.testsets.odometry import read_tum_sequence
 
         if (self.kitti is None) == (self.tum is None):
             raise ConfigError("give one sequence: --kitti DIR or --tum DIR")

@@ -17,12 +17,12 @@ from traqpoint.errors import ConfigError, MissingDependencyError
 from traqpoint.matching.config import MatcherConfig
 
 if TYPE_CHECKING:
-    from traqpoint.evaluation.method import Method
+    from traqpoint.evaluation.methods.method import Method
     from traqpoint.evaluation.predict import Predictions
     from traqpoint.evaluation.result import Result
-    from traqpoint.evaluation.robust import RobustConfig
     from traqpoint.inference.pairs import Pair
     from traqpoint.inference.pipeline import Progress
+    from traqpoint.matching.verify import RobustConfig
 
 _NOT_SETTINGS = frozenset({"out", "methods", "peers", "max_keypoints", "long_side", "device"})
 """Options that the numbers do not depend on, or that each method's own description holds."""
@@ -66,7 +66,7 @@ class EvalOptions:
 
         judge: (method, folder, progress) -> Result, called for what is not finished with the same options.
         """
-        from traqpoint.evaluation.method import build_method, label
+        from traqpoint.evaluation.methods.method import build_method, label
         from traqpoint.evaluation.result import markdown_table
         from traqpoint.evaluation.run import run_methods
         from traqpoint.viz.benchmarks import plot_benchmark
@@ -106,9 +106,9 @@ class EstimatorOptions(EvalOptions):
         self, images: Mapping[str, Path], pairs: Sequence[Pair], score: Callable[[Predictions, RobustConfig], Result]
     ) -> int:
         """Score the matches of `pairs` with each estimator; all start from the same predictions."""
-        from traqpoint.evaluation.method import label
+        from traqpoint.evaluation.methods.method import label
         from traqpoint.evaluation.predict import predict
-        from traqpoint.evaluation.robust import RobustConfig
+        from traqpoint.matching.verify import RobustConfig
 
         if not self.estimators:
             raise ConfigError("at least one estimator is needed")

@@ -15,7 +15,7 @@ class Info:
     """Packaged name or path of a .safetensors file."""
 
     def run(self) -> int:
-        from traqpoint.inference.info import describe_weights
+        from traqpoint.models.weights import describe_weights
 
         for key, value in describe_weights(self.weights).items():
             print(f"{key:<12} {value}")

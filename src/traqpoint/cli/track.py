@@ -32,8 +32,8 @@ class Track(ExtractorOptions):
     """Replace what another configuration left in --out."""
 
     def run(self) -> int:
+        from traqpoint.apps.track import track_to_folder
         from traqpoint.tracking.config import TrackerConfig
-        from traqpoint.viz.trails import track_to_folder
 
         tracker = TrackerConfig(self.max_gap, self.max_displacement, self.min_similarity)
         webcam = self.source.isdigit() and not Path(self.source).exists()

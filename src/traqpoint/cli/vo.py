@@ -40,8 +40,8 @@ class Vo(ExtractorOptions):
 
     def run(self) -> int:
         from traqpoint.apps.vo import images_to_path
-        from traqpoint.evaluation.odometry import OdometryConfig
-        from traqpoint.evaluation.robust import RobustConfig
+        from traqpoint.matching.verify import RobustConfig
+        from traqpoint.odometry.estimate import OdometryConfig
 
         config = OdometryConfig(mode=self.mode, scale="none", robust=RobustConfig(self.estimator))
         result = images_to_path(

@@ -16,7 +16,7 @@ import torch
 import torch.multiprocessing
 
 from traqpoint import optional
-from traqpoint.data.base import Source, at, unreadable
+from traqpoint.data.source import Source, at, unreadable
 from traqpoint.errors import DataError, TraqPointError
 from traqpoint.types import Sequence
 
@@ -27,7 +27,7 @@ LIKELY_CAUSE = {"SIGKILL": " (out of memory?)", "SIGBUS": " (shared memory full?
 """Of a worker's end, by the signal that ended it."""
 
 Problems = dict[tuple[str, int], str]
-"""See base.unreadable."""
+"""See data.source.unreadable."""
 
 
 class Loader:

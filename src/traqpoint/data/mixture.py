@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from traqpoint import types
-from traqpoint.data.base import Source, at, unreadable
+from traqpoint.data.source import Source, at, unreadable
 from traqpoint.errors import ConfigError
 
 
@@ -25,7 +25,7 @@ class Mixture:
 
     @property
     def unreadable(self) -> dict[tuple[str, int], str]:
-        """See base.unreadable."""
+        """See data.source.unreadable."""
         return {key: why for source, _ in self.sources for key, why in unreadable(source).items()}
 
     def at(self, progress: float) -> Mixture:

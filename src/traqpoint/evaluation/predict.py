@@ -14,8 +14,8 @@ import torch
 
 from traqpoint import __version__
 from traqpoint.errors import DataError, FormatError, ImageError
-from traqpoint.evaluation.method import Method, label
-from traqpoint.evaluation.stored import StoredFeatures
+from traqpoint.evaluation.methods.method import Method, label
+from traqpoint.evaluation.methods.stored import StoredFeatures
 from traqpoint.image import read_image
 from traqpoint.inference.pairs import Pair
 from traqpoint.inference.pipeline import FeatureStore, MatchStore, Progress, extract_folder, match_pairs

@@ -8,7 +8,7 @@ from typing import Any
 
 from traqpoint import __version__
 from traqpoint.errors import ConfigError
-from traqpoint.evaluation.method import Method, label
+from traqpoint.evaluation.methods.method import Method, label
 from traqpoint.evaluation.result import Result, markdown_table
 from traqpoint.inference.settings import claim, describe_extractor, plain, read_settings
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from traqpoint.device import resolve_device
 from traqpoint.errors import ConfigError
 from traqpoint.geometry.sampling import sample_descriptors
 from traqpoint.image import pad_to_multiple, read_image, resize_long_side, to_tensor
@@ -19,19 +20,6 @@ from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.types import Features
 
 Image = str | Path | np.ndarray | Tensor
-
-
-def resolve_device(device: str) -> torch.device:
-    """ "auto" is CUDA, else Apple's GPU, else the CPU. Raises ConfigError for a device that is not there."""
-    if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        torch.empty(0, device=device)
-        return torch.device(device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
 
 
 class Extractor:

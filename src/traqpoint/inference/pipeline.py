@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from traqpoint.device import resolve_device
 from traqpoint.errors import ConfigError, DataError, FormatError, ImageError
 from traqpoint.image import expand_images, read_image
-from traqpoint.inference.extractor import resolve_device
 from traqpoint.inference.pairs import Pair, without_repeats
 from traqpoint.inference.settings import FORMAT_OF_SUFFIX, claim, describe_extractor, read_settings, settings_path
 from traqpoint.io.colmap_db import ColmapDatabase, ColmapMatches

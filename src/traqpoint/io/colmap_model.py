@@ -109,3 +109,22 @@ def _model_image(image: Any, camera: Any, point_ids: Tensor, name: str | Path) -
     except GeometryError as error:
         raise FormatError(f"{name}: image {image.name!r}: {error}") from None
     return ModelImage(image.name, known, torch.from_numpy(pose), torch.from_numpy(xy), point3D)
+
+
+def shared_points(model: ColmapModel) -> tuple[Tensor, Tensor]:
+    """Pairs (M, 2) int64 of images (by their place in model.images, first < second) that see a common point, and the
+    number (M,) of common points."""
+    views = model.images.values()
+    size = max(len(views), 1)
+    codes = [view.point3D[view.point3D != NO_POINT] * size + i for i, view in enumerate(views)]
+    # Sorted by point and then by image, an image once per point: a pair is two entries of one point.
+    sorted_codes = torch.cat([*codes, torch.empty(0, dtype=torch.int64)]).unique()
+    point, image = sorted_codes // size, sorted_codes % size
+    found = [torch.empty(0, dtype=torch.int64)]
+    for step in range(1, size):
+        same = point[step:] == point[:-step]
+        if not bool(same.any()):
+            break
+        found.append(image[:-step][same] * size + image[step:][same])
+    pair, count = torch.cat(found).unique(return_counts=True)
+    return torch.stack([pair // size, pair % size], dim=-1), count

@@ -7,11 +7,11 @@ import operator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from traqpoint.data.colmap import ColmapConfig
 from traqpoint.data.homography import HomographyConfig
-from traqpoint.data.megadepth import MegaDepthConfig
-from traqpoint.data.rgbd import RgbdConfig
-from traqpoint.data.worlds import WorldsConfig
+from traqpoint.data.posed.colmap import ColmapConfig
+from traqpoint.data.posed.megadepth import MegaDepthConfig
+from traqpoint.data.posed.rgbd_layouts import RgbdConfig
+from traqpoint.data.worlds.source import WorldsConfig
 from traqpoint.errors import ConfigError
 from traqpoint.models.traqpoint import ModelConfig
 from traqpoint.policy.config import PolicyConfig

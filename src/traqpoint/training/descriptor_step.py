@@ -7,10 +7,10 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from traqpoint.data.expert import corner_response
 from traqpoint.geometry.sampling import sample_descriptors
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.training.config import DescriptorConfig
+from traqpoint.training.experts import corner_response
 from traqpoint.types import Sequence
 
 

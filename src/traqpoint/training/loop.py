@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from traqpoint.data.base import Source
 from traqpoint.data.loader import Loader
+from traqpoint.data.source import Source
+from traqpoint.device import resolve_device
 from traqpoint.errors import ConfigError
-from traqpoint.inference.extractor import resolve_device
 from traqpoint.models.layers import channels_last
 from traqpoint.training.checkpoint import load_checkpoint, save_checkpoint
 from traqpoint.training.config import LoopConfig

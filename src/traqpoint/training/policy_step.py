@@ -8,13 +8,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from traqpoint.data.expert import EXPERTS
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy import loss as L
 from traqpoint.policy.config import PolicyConfig
 from traqpoint.policy.distribution import restrict
 from traqpoint.policy.objective import exact_objective, sampled_objective
 from traqpoint.policy.reward import FrameMaps, frame_maps
+from traqpoint.training.experts import EXPERTS
 from traqpoint.types import Sequence
 
 

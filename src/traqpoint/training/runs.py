@@ -9,15 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from traqpoint.data.base import Source, load_photos, load_video_frames
-from traqpoint.data.colmap import colmap_sequences
 from traqpoint.data.homography import HomographySequences
-from traqpoint.data.megadepth import MegaDepthSequences
 from traqpoint.data.mixture import Mixture
-from traqpoint.data.rgbd import rgbd_sequences
-from traqpoint.data.worlds import Worlds
+from traqpoint.data.photos import load_photos, load_video_frames
+from traqpoint.data.posed.colmap import colmap_sequences
+from traqpoint.data.posed.megadepth import MegaDepthSequences
+from traqpoint.data.posed.rgbd_layouts import rgbd_sequences
+from traqpoint.data.source import Source
+from traqpoint.data.worlds.source import Worlds
+from traqpoint.device import resolve_device
 from traqpoint.errors import ConfigError
-from traqpoint.inference.extractor import resolve_device
 from traqpoint.models import weights
 from traqpoint.models.base_descriptor import BaseDescriptor
 from traqpoint.models.convert import load_backbone

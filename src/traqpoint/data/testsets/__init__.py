@@ -1,0 +1,1 @@
+"""What benchmarks are judged on: image pairs, planes and paths with their truth, from public file formats."""

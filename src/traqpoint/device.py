@@ -1,0 +1,20 @@
+"""Where tensors live: from the name that a user gives to a device."""
+
+from __future__ import annotations
+
+import torch
+
+from traqpoint.errors import ConfigError
+
+
+def resolve_device(device: str) -> torch.device:
+    """ "auto" is CUDA, else Apple's GPU, else the CPU. Raises ConfigError for a device that is not there."""
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+        return torch.device(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None

@@ -1,0 +1,1 @@
+"""One file per benchmark: what is predicted, and what is scored."""

@@ -1,0 +1,1 @@
+"""What can be evaluated: our extractor, its peers, and features that were computed elsewhere."""

@@ -1,0 +1,1 @@
+"""Layer 4: the path of a calibrated camera from matches."""

@@ -1,0 +1,109 @@
+"""A tracked folder: files, refusal to mix, interruption, webcam."""
+
+import json
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import traqpoint.io.video as video
+from traqpoint.apps.track import track_to_folder
+from traqpoint.errors import ConfigError
+from traqpoint.image import read_image
+from traqpoint.io.npz import load_tracks
+from traqpoint.tracking.config import TrackerConfig
+from traqpoint.types import Features
+
+
+@dataclass(frozen=True)
+class DotConfig:
+    """Configuration of the fake extractor."""
+
+    weights: str = "dots"
+
+
+class DotExtractor:
+    """Eight points that move 3 px to the right per frame, whatever the image shows."""
+
+    config = DotConfig()
+
+    def __init__(self, interrupt_at: int | None = None) -> None:
+        self.frame = 0
+        self.interrupt_at = interrupt_at
+
+    def __call__(self, image: np.ndarray) -> Features:
+        if self.frame == self.interrupt_at:
+            raise KeyboardInterrupt
+        y = torch.arange(8) * 5.0 + 10
+        xy = torch.stack([torch.full((8,), 5.0 + 3 * self.frame), y], dim=-1)
+        self.frame += 1
+        return Features(xy, torch.ones(8), torch.eye(8), (image.shape[1], image.shape[0]))
+
+
+FRAMES = [np.full((60, 81, 3), 90, dtype=np.uint8)] * 6
+
+
+def test_everything_is_written(tmp_path):
+    """Tracks, statistics, a picture, a video of all frames and the configuration agree with each other."""
+    calls = []
+    progress = lambda done, total: calls.append((done, total))  # noqa: E731
+    statistics = track_to_folder(FRAMES, tmp_path / "out", DotExtractor(), progress=progress)
+    assert (statistics.num_tracks, statistics.mean_length, statistics.num_frames) == (8, 6.0, 6)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"tracks.npz", "tracks.png", "tracks.mp4", "statistics.json", "config.yaml"}
+    tracks = load_tracks(tmp_path / "out/tracks.npz")
+    assert len(tracks) == 8 and tracks.xy[tracks.track_id == 0][:, 0].tolist() == [5, 8, 11, 14, 17, 20]
+    assert json.loads((tmp_path / "out/statistics.json").read_text())["mean_length"] == 6.0
+    assert len(list(video.read_frames(tmp_path / "out/tracks.mp4"))) == 6
+    assert read_image(tmp_path / "out/tracks.png").shape == (60, 81, 3)
+    assert calls == [(i, 6) for i in range(1, 7)]
+
+
+def test_a_finished_folder_is_left_alone_and_another_configuration_refused(tmp_path):
+    """The second run extracts nothing; other settings raise, and replace with overwrite."""
+    track_to_folder(FRAMES, tmp_path, DotExtractor())
+    again = DotExtractor()
+    assert track_to_folder(FRAMES, tmp_path, again).num_tracks == 8 and again.frame == 0
+    with pytest.raises(ConfigError, match=r"tracker\.max_gap: 3 there, 1 here"):
+        track_to_folder(FRAMES, tmp_path, DotExtractor(), TrackerConfig(max_gap=1))
+    track_to_folder(FRAMES, tmp_path, again, TrackerConfig(max_gap=1), overwrite=True)
+    assert again.frame == 6
+
+
+def test_ctrl_c_in_a_video_leaves_no_result_that_looks_finished(tmp_path):
+    """A video is one item: interrupted it has no tracks and no film, and the next run starts it again."""
+    with pytest.raises(KeyboardInterrupt):
+        track_to_folder(FRAMES, tmp_path, DotExtractor(interrupt_at=3))
+    assert {path.name for path in tmp_path.iterdir()} == {"config.yaml"}
+    assert track_to_folder(FRAMES, tmp_path, DotExtractor()).num_frames == 6
+
+
+def test_ctrl_c_is_the_normal_end_of_a_webcam(tmp_path, monkeypatch):
+    """What a webcam has shown until Ctrl-C is a complete result."""
+
+    class Camera:
+        def __init__(self, index):
+            assert index == 0
+
+        def isOpened(self):
+            return True
+
+        def read(self):
+            return True, FRAMES[0]
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    statistics = track_to_folder(0, tmp_path, DotExtractor(interrupt_at=4))
+    assert statistics.num_frames == 4 and (tmp_path / "tracks.mp4").is_file()
+    assert track_to_folder(0, tmp_path, DotExtractor(), max_frames=2, overwrite=True).num_frames == 2
+
+
+def test_the_picture_is_the_richest_frame(tmp_path):
+    """tracks.png shows the frame with the most trail, here the last one."""
+    track_to_folder(FRAMES, tmp_path, DotExtractor())
+    changed = (read_image(tmp_path / "tracks.png") != read_image(tmp_path / "tracks.png")[0, 0]).any(-1)
+    assert changed[10, 8:20].all()

@@ -1,0 +1,81 @@
+"""Matches that agree with known poses."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import torch
+
+pycolmap = pytest.importorskip("pycolmap")
+
+from traqpoint.geometry.camera import Camera  # noqa: E402
+from traqpoint.geometry.transforms import look_at  # noqa: E402
+from traqpoint.inference.config import MappingConfig  # noqa: E402
+from traqpoint.io.npz import NpzFeatures, NpzMatches  # noqa: E402
+from traqpoint.sfm.verification import (  # noqa: E402
+    MAX_ERROR_PX,
+    agreeing,
+    build_database,
+    read_stamp,
+    stamp_path,
+)
+from traqpoint.types import Features, Matches  # noqa: E402
+
+CAMERA = Camera("SIMPLE_RADIAL", (640, 480), torch.tensor([500.0, 320, 240, -0.08], dtype=torch.float64))
+POSES = {
+    name: look_at(torch.tensor([x, 0.0, 0.0]).double(), torch.tensor([0.0, 0.0, 6.0]).double())
+    for name, x in (("a.jpg", -1.0), ("b.jpg", 1.0))
+}
+POINTS = torch.rand(40, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 0.5
+POINTS = POINTS * 2 + torch.tensor([0.0, 0.0, 6.0])
+
+
+def pixels(name):
+    return CAMERA.project(POINTS @ POSES[name][:3, :3].T + POSES[name][:3, 3])
+
+
+def test_matches_within_the_threshold_of_the_epipolar_line_are_kept():
+    """Cameras side by side: epipolar lines run along x, so a shift in y is the error (Sampson shares it: / sqrt 2)."""
+    b_from_a = POSES["b.jpg"] @ torch.linalg.inv(POSES["a.jpg"])
+    a, b = pixels("a.jpg"), pixels("b.jpg").clone()
+    b[1, 1] += 0.9 * MAX_ERROR_PX
+    b[2, 1] += 2.0 * MAX_ERROR_PX
+    order = torch.arange(40).flip(0)
+    matches = Matches(torch.stack([order, order], dim=-1), torch.arange(40).float())
+    kept = agreeing(matches, (a, b), (CAMERA, CAMERA), b_from_a)
+    assert kept.indices[:, 0].tolist() == [i for i in range(39, -1, -1) if i != 2]
+    assert kept.scores.tolist() == [float(i) for i in range(40) if i != 37]
+
+
+@pytest.mark.parametrize("pair", [("a.jpg", "b.jpg"), ("b.jpg", "a.jpg")])
+def test_known_poses_replace_ransac_whichever_way_round_a_pair_is(tmp_path, pair):
+    features, matches = NpzFeatures(tmp_path / "features"), NpzMatches(tmp_path / "matches")
+    for name in POSES:
+        descriptors = torch.nn.functional.normalize(torch.ones(40, 4), dim=-1)
+        features.write(name, Features(pixels(name).float(), torch.ones(40), descriptors, CAMERA.image_size))
+    true = torch.arange(40).repeat(2, 1).T
+    wrong = true.clone()
+    wrong[:10, 1] = wrong[:10, 1].roll(5)  # each to the point five places on
+    matches.write(*(features.key(name) for name in pair), Matches(wrong, torch.ones(40)))
+    images = {name: Path(name) for name in POSES}
+    path = build_database(
+        images, features, matches, [pair], tmp_path / "d.db", MappingConfig(), dict.fromkeys(POSES, CAMERA), POSES
+    )
+    with closing(pycolmap.Database.open(path)) as db:
+        ids = [db.read_image_with_name(name).image_id for name in pair]
+        found = db.read_two_view_geometry(*ids).inlier_matches
+    kept = {tuple(row) for row in found.tolist()}
+    assert kept >= {(i, i) for i in range(10, 40)} and len(kept) < 40
+
+
+def test_a_database_is_made_again_for_a_calibration_that_differs_in_the_last_digits(tmp_path):
+    """PyTorch prints both as [ 5.0000e+02, 3.2000e+02, 2.4000e+02, -8.0000e-02]."""
+    features, matches = NpzFeatures(tmp_path / "features"), NpzMatches(tmp_path / "matches")
+    images = {name: Path(name) for name in POSES}
+    stamps = []
+    for focal in (500.0, 500.004, 500.0):
+        camera = Camera(CAMERA.model, CAMERA.image_size, torch.tensor([focal, 320, 240, -0.08], dtype=torch.float64))
+        known = dict.fromkeys(POSES, camera)
+        path = build_database(images, features, matches, [], tmp_path / "d.db", MappingConfig(), known, POSES)
+        stamps.append(read_stamp(stamp_path(path))["content"])
+    assert stamps[0] != stamps[1] and stamps[0] == stamps[2]
