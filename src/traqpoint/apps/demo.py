@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import platform
 import time
@@ -23,6 +22,7 @@ from traqpoint.errors import DataError
 from traqpoint.evaluation.methods.peers import build_peer
 from traqpoint.evaluation.metrics.tracks import NO_SCORES, Method, TrackScores, track_scores
 from traqpoint.evaluation.metrics.video_tracks import LONG_TRACK, video_track_scores
+from traqpoint.files import write_json
 from traqpoint.geometry.warp import DepthGeometry
 from traqpoint.inference.extractor import Extractor
 from traqpoint.inference.settings import describe_extractor
@@ -101,7 +101,7 @@ def run_demo(
 
     tracker_rows = {name: dataclasses.asdict(s) for name, s in judged.items()}
     report = DemoReport(_protocol(extractor, flight), motorcycle_rows, flight_rows, tracker_rows)
-    _write_text(out / FILES[3], json.dumps(dataclasses.asdict(report), indent=2) + "\n")
+    write_json(out / FILES[3], dataclasses.asdict(report))
     return report
 
 
@@ -209,9 +209,3 @@ def _folder(out: str | Path) -> Path:
     except OSError as error:
         raise DataError(f"{path}: cannot be used as a folder for the results ({error.strerror})") from None
     return path
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

@@ -16,10 +16,11 @@ from traqpoint import __version__
 from traqpoint.errors import DataError, FormatError, ImageError
 from traqpoint.evaluation.methods.method import Method, label
 from traqpoint.evaluation.methods.stored import StoredFeatures
+from traqpoint.files import claim
 from traqpoint.image import read_image
 from traqpoint.inference.pairs import Pair
 from traqpoint.inference.pipeline import FeatureStore, MatchStore, Progress, extract_folder, match_pairs
-from traqpoint.inference.settings import claim, describe_extractor, settings_path
+from traqpoint.inference.settings import describe_extractor, settings_path
 from traqpoint.io.npz import NpzFeatures, NpzMatches
 from traqpoint.matching.config import MatcherConfig
 from traqpoint.types import Features, Matches, Sequence
