@@ -13,7 +13,7 @@ from traqpoint import optional
 from traqpoint.image import write_image
 from traqpoint.io.video import VideoWriter
 from traqpoint.matching.mutual import match
-from traqpoint.types import Features, PointState, Sequence, Tracks
+from traqpoint.types import Features, PointState, SequenceBatch, Tracks
 from traqpoint.viz.draw import draw_matches, draw_trails
 
 BAR_PX = 34
@@ -23,7 +23,7 @@ TRAIL_LENGTH = 30
 FRAMES_PER_SECOND = 10.0
 
 
-def draw_pair(features: list[Features], sequence: Sequence, threshold_px: float) -> np.ndarray:
+def draw_pair(features: list[Features], sequence: SequenceBatch, threshold_px: float) -> np.ndarray:
     """Both images of a pair with its mutual nearest neighbours, correct ones green, wrong ones red.
 
     Matches whose truth is unknown are left out, as they are from the scores.
