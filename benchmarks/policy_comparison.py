@@ -41,7 +41,7 @@ from traqpoint.training.config import LoopConfig
 from traqpoint.training.experts import fast_heatmap
 from traqpoint.training.loop import learning_rate
 from traqpoint.training.policy_step import MovingAverage, Weights, describe, policy_step
-from traqpoint.types import Geometry, Sequence, map_tensors
+from traqpoint.types import Geometry, SequenceBatch, map_tensors
 
 POOL_FRAMES = {"homography": 8, "worlds": 5}
 FRAMES_PER_STEP = 10
@@ -127,11 +127,13 @@ def joined(geometries: list) -> Geometry:
     return replace(first, **{name: torch.cat([getattr(g, name) for g in geometries]) for name in tensors})
 
 
-def batch_of(pool: dict, indices: list[int], frames: Tensor) -> tuple[Sequence, Tensor]:
+def batch_of(pool: dict, indices: list[int], frames: Tensor) -> tuple[SequenceBatch, Tensor]:
     """Frames (B, T) of B sequences of the pool, and their descriptors."""
     rows = torch.tensor(indices).unsqueeze(1)
     geometry = map_tensors(pool["geometry"], lambda x: x[rows, frames])
-    return Sequence(pool["images"][rows, frames].float() / 255, geometry), pool["descriptors"][rows, frames].float()
+    return SequenceBatch(pool["images"][rows, frames].float() / 255, geometry), pool["descriptors"][
+        rows, frames
+    ].float()
 
 
 def choose_frames(variant: Variant, batch_size: int, available: int, generator: torch.Generator) -> Tensor:

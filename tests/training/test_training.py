@@ -17,7 +17,7 @@ from traqpoint.training.descriptor_step import descriptor_step, dual_softmax_los
 from traqpoint.training.loop import learning_rate
 from traqpoint.training.policy_step import Weights, policy_step, schedule
 from traqpoint.training.runs import train_descriptor, train_policy
-from traqpoint.types import Sequence
+from traqpoint.types import SequenceBatch
 
 SMALL = HomographyConfig(image_size=64, num_frames=3)
 
@@ -133,7 +133,7 @@ def test_policy_gradients_raise_the_reward(batch):
 def test_frames_that_do_not_overlap_give_a_finite_loss_without_reward(batch):
     far = torch.eye(3).repeat(2, 3, 1, 1)
     far[:, :, 0, 2] = torch.arange(3.0) * 1000
-    apart = Sequence(batch.images, HomographyGeometry(far, torch.ones(2, 3, 64, 64).bool()))
+    apart = SequenceBatch(batch.images, HomographyGeometry(far, torch.ones(2, 3, 64, 64).bool()))
     model = TraqPoint().train()
     model.descriptor.eval().requires_grad_(False)
     for config in PRESETS.values():

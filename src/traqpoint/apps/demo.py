@@ -28,7 +28,7 @@ from traqpoint.inference.extractor import Extractor
 from traqpoint.inference.settings import describe_extractor
 from traqpoint.tracking.config import TrackerConfig
 from traqpoint.tracking.online import OnlineTracker
-from traqpoint.types import Features, Sequence, Tracks
+from traqpoint.types import Features, SequenceBatch, Tracks
 
 OURS = "TraqPoint"
 CLASSICAL = ("SIFT", "ORB")
@@ -122,7 +122,7 @@ class _Extracted:
     ms_per_frame: float
 
 
-def _extract(method: Method, sequence: Sequence, tick: Callable[[], None]) -> _Extracted:
+def _extract(method: Method, sequence: SequenceBatch, tick: Callable[[], None]) -> _Extracted:
     """Features of every frame, and the median time."""
     images = sequence.images[0]
     method(images[0])  # the first call of all pays for what later ones find ready
@@ -135,7 +135,7 @@ def _extract(method: Method, sequence: Sequence, tick: Callable[[], None]) -> _E
     return _Extracted(features, 1000 * median(seconds))
 
 
-def _windows(features: list[Features], scene: Sequence) -> TrackScores:
+def _windows(features: list[Features], scene: SequenceBatch) -> TrackScores:
     """Sum of the scores of all whole windows of the flight; a flight shorter than WINDOW is one."""
     length = min(WINDOW, scene.num_frames)
     total = NO_SCORES
@@ -145,11 +145,11 @@ def _windows(features: list[Features], scene: Sequence) -> TrackScores:
     return total
 
 
-def _cut(scene: Sequence, frames: slice) -> Sequence:
+def _cut(scene: SequenceBatch, frames: slice) -> SequenceBatch:
     g = scene.geometry
     assert isinstance(g, DepthGeometry)
     cut = replace(g, depth=g.depth[:, frames], K=g.K[:, frames], cam_from_world=g.cam_from_world[:, frames])
-    return Sequence(scene.images[:, frames], cut)
+    return SequenceBatch(scene.images[:, frames], cut)
 
 
 def _track(features: list[Features]) -> Tracks:

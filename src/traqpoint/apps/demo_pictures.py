@@ -14,7 +14,7 @@ from traqpoint.files import atomic
 from traqpoint.image import write_image
 from traqpoint.io.video import VideoWriter
 from traqpoint.matching.mutual import match
-from traqpoint.types import Features, PointState, Sequence, Tracks
+from traqpoint.types import Features, PointState, SequenceBatch, Tracks
 from traqpoint.viz.draw import draw_matches, draw_trails
 
 BAR_PX = 34
@@ -24,7 +24,7 @@ TRAIL_LENGTH = 30
 FRAMES_PER_SECOND = 10.0
 
 
-def draw_pair(features: list[Features], sequence: Sequence, threshold_px: float) -> np.ndarray:
+def draw_pair(features: list[Features], sequence: SequenceBatch, threshold_px: float) -> np.ndarray:
     """Both images of a pair with its mutual nearest neighbours, correct ones green, wrong ones red.
 
     Matches whose truth is unknown are left out, as they are from the scores.

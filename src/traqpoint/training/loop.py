@@ -17,9 +17,9 @@ from traqpoint.models.layers import channels_last
 from traqpoint.training.checkpoint import load_checkpoint, save_checkpoint
 from traqpoint.training.config import LoopConfig
 from traqpoint.training.log import RunLog
-from traqpoint.types import Sequence
+from traqpoint.types import SequenceBatch
 
-Step = Callable[[Sequence, int, torch.Generator], tuple[Tensor, dict[str, float]]]
+Step = Callable[[SequenceBatch, int, torch.Generator], tuple[Tensor, dict[str, float]]]
 """(batch, updates done, generator) -> (loss, stats)."""
 Report = Callable[[int, dict[str, float]], None]
 

@@ -30,7 +30,7 @@ from traqpoint.training.config import DataConfig, DescriptorTraining, PolicyTrai
 from traqpoint.training.descriptor_step import descriptor_step
 from traqpoint.training.loop import Report, run
 from traqpoint.training.policy_step import MovingAverage, policy_step, schedule
-from traqpoint.types import Device, Sequence
+from traqpoint.types import Device, SequenceBatch
 
 TEXTURE_PX = 512
 """Side of the square textures that worlds make of photos."""
@@ -93,7 +93,7 @@ def train_descriptor(config: DescriptorTraining, report: Report = lambda *_: Non
     # Last: a wrong path above leaves no folder that then refuses the right one.
     _claim(config, config.init)
 
-    def step(batch: Sequence, index: int, generator: torch.Generator):
+    def step(batch: SequenceBatch, index: int, generator: torch.Generator):
         return descriptor_step(batch, model, config.descriptor, generator)
 
     run(config.out, model.descriptor, source, step, config.loop, report)
@@ -122,7 +122,7 @@ def train_policy(config: PolicyTraining, report: Report = lambda *_: None) -> Pa
     imitation = config.policy.warmup_share * (0.5 if config.policy.warmup_first else 1.0)
     last_imitated = round(imitation * config.loop.steps)
 
-    def step(batch: Sequence, index: int, generator: torch.Generator):
+    def step(batch: SequenceBatch, index: int, generator: torch.Generator):
         if index == last_imitated:
             model.save_pretrained(config.out / "warmup.safetensors", {"stage": "warm-up"})
         weights = schedule(index / config.loop.steps, config.policy)
