@@ -18,7 +18,8 @@ import torch
 import tyro
 from rich.progress import track
 
-from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.config import HomographyConfig
+from traqpoint.data.homography import HomographySequences
 from traqpoint.data.photos import load_photos
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.config import PolicyConfig

@@ -27,7 +27,8 @@ from policy_variants import VARIANTS, Variant, at_size
 from rich.progress import track
 from torch import Tensor
 
-from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.config import HomographyConfig
+from traqpoint.data.homography import HomographySequences
 from traqpoint.data.photos import load_photos
 from traqpoint.data.source import Source
 from traqpoint.data.worlds.source import Worlds

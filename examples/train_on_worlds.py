@@ -7,7 +7,8 @@ import torch
 import tyro
 
 import traqpoint as tp
-from traqpoint.data.worlds.source import Worlds, WorldsConfig
+from traqpoint.data.worlds.config import WorldsConfig
+from traqpoint.data.worlds.source import Worlds
 from traqpoint.policy.config import PolicyConfig
 from traqpoint.training.policy_step import policy_step, schedule
 

@@ -1,5 +1,6 @@
 """The examples run as they are written."""
 
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -9,6 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from traqpoint.cli.main import main
+from traqpoint.data.config import DataConfig
+from traqpoint.data.mixture import build_source
+from traqpoint.geometry.pixels import pixel_grid
+from traqpoint.geometry.sampling import sample
 from traqpoint.image import read_image, write_image
 from traqpoint.models.traqpoint import TraqPoint
 
@@ -67,3 +73,30 @@ def test_train_on_worlds(monkeypatch, capsys):
     for line in lines:
         stats = {k: float(v) for k, v in (item.split() for item in line.split(": ")[1].split(", "))}
         assert np.isfinite(stats["loss"]) and 0 <= stats["reward"] <= 1
+
+
+def test_own_source(frames, tmp_path, capsys):
+    """The command line trains two steps on a source that the package does not know, and tells what is wrong with it."""
+    for image in frames.iterdir():
+        write_image(image, cv2.resize(read_image(image), (300, 200)))
+    source = str(EXAMPLES / "own_source.py")
+    words = ["train", "descriptor", "--loop.steps", "2", "--loop.batch-size", "1", "--loop.device", "cpu"]
+    words += ["--data.own", "folder", str(frames), "--descriptor.points-per-frame", "64"]
+    out = tmp_path / "run"
+    assert main([*words, "--out", str(out), "--data.mixture", f"{source}:Scrolling", "1"]) == 0
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2] and all(np.isfinite(line["loss"]) for line in lines)
+    assert (out / "descriptor.safetensors").is_file()
+    assert main([*words, "--out", str(tmp_path / "b"), "--data.mixture", f"{source}:Scroling", "1"]) == 2
+    assert "own_source.py has no 'Scroling'" in capsys.readouterr().err
+
+
+def test_the_pixels_of_the_own_source_are_where_its_geometry_says(frames):
+    for image in frames.iterdir():
+        write_image(image, cv2.resize(read_image(image), (300, 200)))
+    config = DataConfig(mixture=((f"{EXAMPLES / 'own_source.py'}:Scrolling", 1.0),), own=(("folder", str(frames)),))
+    batch = build_source(config, "cpu").sample(2, torch.Generator().manual_seed(0))
+    xy = pixel_grid(96, 96)[None].expand(2, -1, -1)
+    warped = batch.geometry.warp(0, 1, xy)
+    here, there = (sample(batch.images[:, t], p, (96, 96)) for t, p in ((0, xy), (1, warped.xy)))
+    assert warped.visible.any() and float((here - there)[warped.visible].abs().max()) < 1e-4

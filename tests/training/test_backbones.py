@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.config import HomographyConfig
+from traqpoint.data.homography import HomographySequences
 from traqpoint.models.backbones import BACKBONES, ConvNeXt, ResNet
 from traqpoint.models.traqpoint import ModelConfig, TraqPoint
 from traqpoint.policy.config import PolicyConfig

@@ -5,14 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from traqpoint.data.homography import HomographyConfig, HomographySequences
-from traqpoint.data.worlds.source import WorldsConfig
+from traqpoint.data.config import DataConfig, HomographyConfig
+from traqpoint.data.homography import HomographySequences
+from traqpoint.data.worlds.config import WorldsConfig
 from traqpoint.errors import ConfigError, DataError, FormatError, WeightsError
 from traqpoint.geometry.warp import HomographyGeometry
 from traqpoint.image import write_image
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.presets import PRESETS
-from traqpoint.training.config import DataConfig, DescriptorConfig, DescriptorTraining, LoopConfig, PolicyTraining
+from traqpoint.training.config import DescriptorConfig, DescriptorTraining, LoopConfig, PolicyTraining
 from traqpoint.training.descriptor_step import descriptor_step, dual_softmax_loss
 from traqpoint.training.loop import learning_rate
 from traqpoint.training.policy_step import Weights, policy_step, schedule

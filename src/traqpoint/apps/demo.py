@@ -17,7 +17,7 @@ import torch
 from traqpoint import __version__, optional
 from traqpoint.apps.demo_pictures import draw_pair, write_stack, write_trails
 from traqpoint.apps.demo_scenes import FLIGHT, FLIGHT_SEED, PHOTOGRAPHS, camera_flight, motorcycle, require_pictures
-from traqpoint.data.worlds.source import WorldsConfig
+from traqpoint.data.worlds.config import WorldsConfig
 from traqpoint.errors import DataError
 from traqpoint.evaluation.methods.peers import build_peer
 from traqpoint.evaluation.metrics.tracks import NO_SCORES, Method, TrackScores, track_scores

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,10 @@ def load_photos(folder: str | Path, min_side: int = 64, limit: int | None = None
     if not photos:
         raise DataError(f"{folder}: no readable image of at least {min_side} px")
     return photos
+
+
+photos_once = lru_cache(maxsize=1)(load_photos)
+"""Several sources of one mixture may be made of the same photos; who builds them clears it, or they stay in memory."""
 
 
 def load_video_frames(video: str | Path, limit: int = MAX_VIDEO_FRAMES) -> list[Tensor]:

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from traqpoint.data.homography import HomographySequences
-from traqpoint.data.mixture import Mixture
-from traqpoint.data.photos import load_photos, load_video_frames
-from traqpoint.data.posed.colmap import colmap_sequences
-from traqpoint.data.posed.megadepth import MegaDepthSequences
-from traqpoint.data.posed.rgbd_layouts import rgbd_sequences
+from traqpoint.data.mixture import build_source
 from traqpoint.data.source import Source
-from traqpoint.data.worlds.source import Worlds
 from traqpoint.device import resolve_device
 from traqpoint.errors import ConfigError
 from traqpoint.files import claim, plain
@@ -26,42 +18,11 @@ from traqpoint.models.base_descriptor import BaseDescriptor
 from traqpoint.models.convert import load_backbone
 from traqpoint.models.layers import channels_last
 from traqpoint.models.traqpoint import TraqPoint
-from traqpoint.training.config import DataConfig, DescriptorTraining, PolicyTraining
+from traqpoint.training.config import DescriptorTraining, PolicyTraining
 from traqpoint.training.descriptor_step import descriptor_step
 from traqpoint.training.loop import Report, run
 from traqpoint.training.policy_step import MovingAverage, policy_step, schedule
-from traqpoint.types import Device, SequenceBatch
-
-TEXTURE_PX = 512
-"""Side of the square textures that worlds make of photos."""
-MAX_TEXTURES = 128
-"""At most this many photos become textures, spread over the folder: with their levels each takes 10 MB of memory."""
-
-
-def build_source(config: DataConfig, device: Device) -> Source:
-    """The sequences that `config` describes, made on `device`."""
-    photos = []
-    if config.photos is not None and ("homography" in config.used or "worlds" in config.used):
-        photos = load_photos(config.photos, limit=config.max_photos)
-    makers: dict[str, Callable[[], Source]] = {
-        "homography": lambda: HomographySequences(photos, config.homography, device),
-        "worlds": lambda: Worlds(config.worlds, _textures(photos), device),
-        "video": lambda: HomographySequences(
-            [frame for video in config.videos for frame in load_video_frames(video)], config.homography, device
-        ),
-        "rgbd": lambda: rgbd_sequences(config.rgbd, device),
-        "megadepth": lambda: MegaDepthSequences(config.megadepth, device),
-        "colmap": lambda: colmap_sequences(config.colmap, device),
-    }
-    return Mixture([(makers[name](), weight) for name, weight in config.used.items()])
-
-
-def _textures(photos: list[Tensor]) -> Tensor | None:
-    """(N, 3, S, S) in [0, 1], or None without photos."""
-    size = (TEXTURE_PX, TEXTURE_PX)
-    chosen = photos[:: -(-len(photos) // MAX_TEXTURES)] if photos else []
-    squares = [F.interpolate(p[None].float() / 255, size=size, mode="bilinear", antialias=True) for p in chosen]
-    return torch.cat(squares) if squares else None
+from traqpoint.types import SequenceBatch
 
 
 def _source(config: DescriptorTraining | PolicyTraining) -> Source:

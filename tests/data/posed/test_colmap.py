@@ -5,19 +5,15 @@ import pytest
 import research_data
 import torch
 
-from traqpoint.data.posed.colmap import (
-    ColmapConfig,
-    ColmapSet,
-    TrackSequences,
-    colmap_sequences,
-    stack_tracks,
-    undistort,
-)
+from traqpoint.data.posed.colmap import ColmapSet, colmap_sequences, stack_tracks
+from traqpoint.data.posed.config import ColmapConfig
 from traqpoint.data.posed.frames import fit_frame
+from traqpoint.data.posed.sequences import PosedSequences
 from traqpoint.errors import ConfigError, FormatError, GeometryError, TraqPointError
 from traqpoint.geometry.camera import Camera
 from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.sparse import SparseGeometry
+from traqpoint.geometry.undistort import undistort
 from traqpoint.geometry.warp import DepthGeometry
 from traqpoint.image import write_image
 from traqpoint.io.colmap_depth import read_depth_map
@@ -138,12 +134,13 @@ def test_only_points_with_an_observation_in_the_target_are_visible(tmp_path):
     file.write_text("\n".join(lines) + "\n")
     data = ColmapSet(folder)
     first, second = data.frame(0), data.frame(1)
-    lost = set(first.points.tolist()) - set(second.points.tolist())
+    seen = first.observations
+    lost = set(seen.points.tolist()) - set(second.observations.points.tolist())
     geometry = stack_tracks([[first, second]], 1.0)
-    xy = (first.rays @ first.K.to(first.rays).T)[:, :2].float()
+    xy = (seen.rays @ first.K.to(seen.rays).T)[:, :2].float()
     warped = geometry.warp(0, 1, xy[None])
     crowded = torch.cdist(xy, xy).fill_diagonal_(99).amin(1) < 3
-    for i, point in enumerate(first.points.tolist()):
+    for i, point in enumerate(seen.points.tolist()):
         if not crowded[i] and warped.state[0, i] != PointState.OUTSIDE:
             assert warped.state[0, i] == (PointState.UNKNOWN if point in lost else PointState.VISIBLE)
 
@@ -174,8 +171,22 @@ def test_undistortion_gives_the_picture_of_a_pinhole_camera():
     camera = Camera("SIMPLE_RADIAL", (W, H), torch.tensor([F, 40.0, 30.0, -0.15]))
     pinhole = Camera("PINHOLE", (W, H), torch.tensor([F, F, 40.0, 30.0]))
     pictures = [scene(c.unproject(pixel_grid(H, W))).reshape(1, H, W).expand(3, -1, -1) for c in (camera, pinhole)]
-    assert float((undistort(pictures[0], camera) - pictures[1]).abs().max()) < 0.01
+    assert float((undistort(pictures[0], camera)[0] - pictures[1]).abs().max()) < 0.01
     assert float((pictures[0] - pictures[1]).abs().max()) > 0.05
+
+
+def test_depth_is_undistorted_with_its_image_and_unknown_beyond_it():
+    """Single depths are taken, none is blended; the picture's border is repeated, the depth's is not."""
+    camera = Camera("SIMPLE_RADIAL", (W, H), torch.tensor([F, 40.0, 30.0, 0.4]))  # a pincushion shows less than K says
+    depth = (pixel_grid(H, W)[:, 0].floor() + 1).reshape(H, W)
+    depth[10, 10] = torch.nan
+    image, straight = undistort(depth.expand(3, -1, -1) / W, camera, depth)
+    known = straight.isfinite()
+    assert 0.5 < float(known.float().mean()) < 1 and set(straight[known].tolist()) <= set(range(1, W + 1))
+    assert bool(image.nan_to_num(0).isfinite().all()) and not bool(known[0, 0])
+    inner = known & (image[0].isfinite())
+    assert float((image[0] * W - straight)[inner].abs().max()) < 0.75
+    assert undistort(image, camera.pinhole, depth) == (image, depth)
 
 
 @pytest.mark.parametrize("order", ["star", "chain"])
@@ -248,14 +259,14 @@ def _broken_pose(folder):
     [
         (_without_points, {}, "no 3D points"),
         (_without_images, {}, r"none of the model's 6 images is here, such as 0\.png"),
-        (_turned, {}, r"0x80 px, but the model's camera has 80x60"),
+        (_turned, {}, r"0x80 px, but its camera has 80x60"),
         (_broken_pose, {}, "0.png|not a readable COLMAP model"),
         (lambda folder: None, {"overlap": (0.98, 1.0)}, r"overlaps in \[0.98, 1.0\]: none found"),
         (lambda folder: None, {"num_frames": 9}, "no set has the 9 frames"),
         (
             lambda folder: add_depth(folder, size=(40, 40)),
             {},
-            r"geometric\.bin: 40x40 px, but the model",
+            r"geometric\.bin: 40x40 px, but its camera",
         ),
         (
             lambda folder: add_depth(folder, value=1000 * DEPTH),
@@ -294,7 +305,7 @@ def test_a_radius_without_pixels_is_refused():
 
 
 def test_both_stages_train_on_real_reconstructions(real):
-    sequences = TrackSequences([real], ColmapConfig(image_size=(128, 96), num_frames=3))
+    sequences = PosedSequences([real], ColmapConfig(image_size=(128, 96), num_frames=3))
     torch.manual_seed(0)
     model = TraqPoint().train()
     for seed in range(2):
@@ -316,8 +327,10 @@ def test_real_observations_land_on_the_observations_of_the_other_image(real):
     target = int(real.shares(0).argsort(descending=True)[1])
     a, b = (fit_frame(real.frame(i), (400, 300)) for i in (0, target))
     geometry = stack_tracks([[a, b]], 2.5)
-    xy_a, xy_b = ((f.rays @ f.K.to(f.rays).T)[:, :2].float() for f in (a, b))
-    common, where_a, where_b = np.intersect1d(a.points.numpy(), b.points.numpy(), return_indices=True)
+    xy_a, xy_b = ((f.observations.rays @ f.K.T)[:, :2].float() for f in (a, b))
+    common, where_a, where_b = np.intersect1d(
+        a.observations.points.numpy(), b.observations.points.numpy(), return_indices=True
+    )
     warped = geometry.warp(0, 1, xy_a[where_a][None])
     visible = warped.visible[0]
     error = (warped.xy[0] - xy_b[where_b]).norm(dim=-1)[visible]
