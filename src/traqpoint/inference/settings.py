@@ -11,20 +11,18 @@ from typing import Any
 
 import yaml
 
-from traqpoint import __version__
+from traqpoint._version import __version__
 from traqpoint.errors import ConfigError, FormatError, WeightsError
+from traqpoint.io.stores import format_of
 from traqpoint.models import weights
 
-FORMAT_OF_SUFFIX = {".h5": "hloc", ".hdf5": "hloc", ".db": "colmap"}
-"""Results that are one file; everything else is a folder, whatever dots its name has."""
 _NOT_COMPARED = frozenset({"device", "version"})
 """What does not change the meaning of a result."""
 
 
 def settings_path(out: Path) -> Path:
     """``config.yaml`` in a result folder; ``<stem>.config.yaml`` beside a result file."""
-    is_file = out.suffix.lower() in FORMAT_OF_SUFFIX
-    return out.with_name(f"{out.stem}.config.yaml") if is_file else out / "config.yaml"
+    return out / "config.yaml" if format_of(out) is None else out.with_name(f"{out.stem}.config.yaml")
 
 
 def describe_extractor(extractor: Any) -> dict[str, Any]:
