@@ -17,9 +17,10 @@ import numpy as np
 
 from traqpoint.device import resolve_device
 from traqpoint.errors import ConfigError, DataError, FormatError, ImageError
+from traqpoint.files import claim, read_settings
 from traqpoint.inference.images import Images, name_images, read_ahead
 from traqpoint.inference.pairs import Pair, without_repeats
-from traqpoint.inference.settings import claim, describe_extractor, read_settings, settings_path
+from traqpoint.inference.settings import describe_extractor, settings_path
 from traqpoint.io.stores import FeatureStore, Format, MatchStore, find_features, resolve_output
 from traqpoint.matching.config import MatcherConfig
 from traqpoint.matching.run import Matcher, build_matcher

@@ -15,7 +15,7 @@ from traqpoint.policy.distribution import restrict
 from traqpoint.policy.objective import exact_objective, sampled_objective
 from traqpoint.policy.reward import FrameMaps, frame_maps
 from traqpoint.training.experts import EXPERTS
-from traqpoint.types import Sequence
+from traqpoint.types import SequenceBatch
 
 
 class Weights(NamedTuple):
@@ -65,7 +65,7 @@ def describe(images: Tensor, model: TraqPoint) -> Tensor:
         return model.descriptor(images.contiguous(memory_format=torch.channels_last)).float()
 
 
-def reward_maps(logits: Tensor, descriptors: Tensor, batch: Sequence, config: PolicyConfig) -> list[FrameMaps]:
+def reward_maps(logits: Tensor, descriptors: Tensor, batch: SequenceBatch, config: PolicyConfig) -> list[FrameMaps]:
     """The maps of all T frames from logits (B, T, H, W) and descriptors (B, T, D, h, w)."""
     scaled = config.inverse_temperature * logits
     return [
@@ -75,7 +75,7 @@ def reward_maps(logits: Tensor, descriptors: Tensor, batch: Sequence, config: Po
 
 
 def policy_step(
-    batch: Sequence,
+    batch: SequenceBatch,
     model: TraqPoint,
     config: PolicyConfig,
     weights: Weights,
