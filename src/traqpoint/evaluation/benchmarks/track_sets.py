@@ -19,7 +19,7 @@ from traqpoint.data.worlds.config import WorldsConfig
 from traqpoint.data.worlds.source import Worlds
 from traqpoint.errors import ConfigError, DataError
 from traqpoint.files import plain
-from traqpoint.inference.pipeline import Progress
+from traqpoint.progress import Progress
 from traqpoint.types import Frame, SequenceBatch
 
 HOMOGRAPHIES: dict[str, Any] = {"image_size": 480, "zoom": (1.2, 1.6)}
