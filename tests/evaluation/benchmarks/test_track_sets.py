@@ -42,6 +42,9 @@ class Slope(PosedSet):
     def shares(self, source):
         return 1 - 0.1 * (torch.arange(len(self)) - source).abs()
 
+    def overlap(self, source, target):
+        return float(self.shares(source)[target])
+
     def frame(self, index):
         width, height = self.size
         K = torch.tensor([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1]])

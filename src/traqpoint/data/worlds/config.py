@@ -43,7 +43,7 @@ class WorldsConfig:
     repeated: float = 0.0
     """Share of the surfaces that show one brick, tile or window over and over."""
     paths: tuple[str, ...] = ("curve",)
-    """Camera paths to draw from: curve, orbit, forward, strafe, pan (no parallax), handheld; own ones as module:name."""
+    """Paths to draw from: curve, orbit, forward, strafe, pan (no parallax), handheld; own ones as module:name."""
     motion: float = 0.5
     """Length of the camera's path, as a share of the distance to the point it looks at; where to start with overlap."""
     roll_deg: float = 15.0
