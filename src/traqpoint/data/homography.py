@@ -10,7 +10,7 @@ from torch import Tensor
 
 from traqpoint.data.augment import photometric
 from traqpoint.data.config import DataConfig, HomographyConfig
-from traqpoint.data.photos import load_video_frames, photos_once
+from traqpoint.data.photos import load_video_frames, photos_of
 from traqpoint.data.source import needs
 from traqpoint.errors import DataError
 from traqpoint.geometry.homography import apply_homography
@@ -79,8 +79,7 @@ class HomographySequences:
 @needs("photos")
 def build(data: DataConfig, device: Device) -> HomographySequences:
     """The source ``homography`` of a mixture."""
-    photos = [] if data.photos is None else photos_once(data.photos, limit=data.max_photos)
-    return HomographySequences(photos, data.homography, device)
+    return HomographySequences(photos_of(data), data.homography, device)
 
 
 @needs("videos")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from traqpoint.data.augment import expose, photometric
 from traqpoint.data.config import DataConfig
-from traqpoint.data.photos import photos_once
+from traqpoint.data.photos import photos_of
 from traqpoint.data.source import curriculum_band
 from traqpoint.data.worlds.config import WorldsConfig
 from traqpoint.data.worlds.kinds import draw_scene
@@ -111,7 +111,7 @@ class Worlds:
 
 def build(data: DataConfig, device: Device) -> Worlds:
     """The source ``worlds`` of a mixture: with photos as textures where there are some."""
-    photos = [] if data.photos is None else photos_once(data.photos, limit=data.max_photos)
+    photos = photos_of(data)
     return Worlds(data.worlds, photo_textures(photos) if photos else None, device)
 
 
