@@ -126,6 +126,7 @@ OWN = """
 import torch
 from traqpoint.data.source import needs
 
+@needs("own")
 class Grey:
     def __init__(self, data, device):
         self.level = float(data.option("level", "0.5"))
@@ -160,6 +161,8 @@ def test_what_is_wrong_with_a_source_from_outside_is_told_before_the_run(own):
 
     with pytest.raises(ConfigError, match=r"own\.py has no 'Gray'"):
         training_on("Gray")
+    with pytest.raises(ConfigError, match=r"own\.py:Grey .* set data\.own"):
+        training_on("Grey")
     with pytest.raises(ConfigError, match=r"own\.py:of_photos .* set data\.photos"):
         training_on("of_photos")
     with pytest.raises(ConfigError, match="makes a int, which has no sample"):

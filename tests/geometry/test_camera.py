@@ -110,6 +110,8 @@ def test_a_matrix_with_skew_or_of_another_shape_is_no_camera():
     for wrong in (K.T, 2 * K, K + torch.eye(3).roll(1, 1) * torch.tensor([1.0, 0, 0])[:, None]):
         with pytest.raises(GeometryError, match="calibration matrix without skew"):
             Camera.from_matrix(wrong, (640, 480))
+    with pytest.raises(GeometryError, match="12 coefficients"):
+        Camera.from_matrix(K, (640, 480), [0.01] * 12)
 
 
 @pytest.mark.parametrize("model", PARAMETERS)

@@ -20,13 +20,14 @@ class Source(Protocol):
 
 
 Build = TypeVar("Build", bound=Callable[..., Source])
+_NEEDS: dict[Any, tuple[str, ...]] = {}
 
 
 def needs(*fields: str) -> Callable[[Build], Build]:
     """For what makes a source of a DataConfig: fields of it, such as ``rgbd.folders``, that must not be empty."""
 
     def mark(build: Build) -> Build:
-        vars(build)["needs"] = fields
+        _NEEDS[build] = fields
         return build
 
     return mark
@@ -34,7 +35,7 @@ def needs(*fields: str) -> Callable[[Build], Build]:
 
 def needed(build: Any) -> tuple[str, ...]:
     """The fields that `needs` has named."""
-    return getattr(build, "needs", ())
+    return _NEEDS.get(build, ())
 
 
 CURRICULUM = ((0.5, 0.7), (0.3, 0.5), (0.1, 0.3))

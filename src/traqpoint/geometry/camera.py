@@ -89,10 +89,12 @@ class Camera:
         """From a calibration matrix (3, 3) and OpenCV's k1 k2 p1 p2 [k3 [k4 k5 k6]]: PINHOLE, OPENCV or FULL_OPENCV.
 
         K: for our pixels; OpenCV's own goes through `colmap_K_from_opencv` first. Raises GeometryError if K is no
-        calibration matrix, or one with skew.
+        calibration matrix, or one with skew, and for more coefficients.
         """
         if not is_calibration(K):
             raise GeometryError(f"{K.tolist()} is not a calibration matrix without skew")
+        if len(distortion) > 8:
+            raise GeometryError(f"a lens of OpenCV's with {len(distortion)} coefficients: 8 at most are supported")
         model = "FULL_OPENCV" if len(distortion) > 4 else "OPENCV" if any(distortion) else "PINHOLE"
         count = len(PARAMETERS[model]) - 4
         padded = [*distortion, *[0.0] * 8][:count]
