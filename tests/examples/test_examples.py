@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from traqpoint.cli.main import main
 from traqpoint.image import read_image, write_image
 from traqpoint.models.traqpoint import TraqPoint
 
@@ -67,3 +68,22 @@ def test_train_on_worlds(monkeypatch, capsys):
     for line in lines:
         stats = {k: float(v) for k, v in (item.split() for item in line.split(": ")[1].split(", "))}
         assert np.isfinite(stats["loss"]) and 0 <= stats["reward"] <= 1
+
+
+def test_own_backbone(tmp_path):
+    """Both stages train above a backbone that the package does not know."""
+    worlds = ["--data.mixture", "worlds", "1", "--data.worlds.image-size", "64", "64", "--data.worlds.num-frames", "2"]
+    worlds += ["--data.worlds.num-textures", "2", "--data.worlds.texture-size", "32"]
+    loop = ["--loop.steps", "2", "--loop.batch-size", "1", "--loop.device", "cpu"]
+    network = ["--model.descriptor", "base", "--model.backbone", f"{EXAMPLES / 'own_backbone.py'}:Patches"]
+    first, second = tmp_path / "descriptor", tmp_path / "policy"
+    assert (
+        main(["train", "descriptor", "--out", str(first), *loop, *network, "--model.descriptor-dim", "32", *worlds])
+        == 0
+    )
+    trained = TraqPoint.from_pretrained(first / "descriptor.safetensors").descriptor
+    assert type(trained.backbone).__name__ == "Patches"
+    start = ["--descriptor", str(first / "descriptor.safetensors")]
+    assert main(["train", "policy", "--out", str(second), *loop, *start, *worlds]) == 0
+    kept = TraqPoint.from_pretrained(second / "traqpoint.safetensors").descriptor
+    assert torch.equal(kept.backbone.levels[0].weight, trained.backbone.levels[0].weight)
