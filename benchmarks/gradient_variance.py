@@ -21,6 +21,7 @@ from rich.progress import track
 from traqpoint.data.config import HomographyConfig
 from traqpoint.data.homography import HomographySequences
 from traqpoint.data.photos import load_photos
+from traqpoint.models.layers import frozen
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.config import PolicyConfig
 from traqpoint.policy.objective import exact_objective, sampled_objective
@@ -67,7 +68,7 @@ class Options:
 def main(options: Options) -> None:
     source = HomographySequences(load_photos(options.photos, limit=100), HomographyConfig())
     batch = source.sample(options.batch_size, torch.Generator().manual_seed(options.seed))
-    model = TraqPoint.from_pretrained(options.weights).requires_grad_(False)
+    model = frozen(TraqPoint.from_pretrained(options.weights))
     parameters = [p.requires_grad_() for p in model.detector.parameters()]
     B, T = batch.images.shape[:2]
     images = batch.images.flatten(0, 1)

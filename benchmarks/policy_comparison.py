@@ -35,12 +35,12 @@ from traqpoint.data.worlds.source import Worlds
 from traqpoint.data.worlds.textures import load_textures
 from traqpoint.errors import ConfigError
 from traqpoint.files import atomic, claim, write_json
-from traqpoint.models.layers import channels_last
+from traqpoint.models.layers import channels_last, frozen
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.loss import warmup_loss
 from traqpoint.training.config import LoopConfig
 from traqpoint.training.experts import fast_heatmap
-from traqpoint.training.loop import learning_rate
+from traqpoint.training.loop import learning_rate, update
 from traqpoint.training.policy_step import MovingAverage, Weights, describe, policy_step
 from traqpoint.types import Geometry, SequenceBatch, map_tensors
 
@@ -178,10 +178,7 @@ def train(variant: Variant, seed: int, model: TraqPoint, pool: dict, options: Op
                 loss, stats = policy_step(batch, model, variant.policy, weights, generator, descriptors, moving)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate((i + 1) / steps, config)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.detector.parameters(), config.clip_norm)
-        optimizer.step()
+        update(model.detector, optimizer, loss, config.clip_norm)
         rewards.append(stats.get("reward", 0.0))
         average.update(rewards[-1])
         seconds += time.process_time() - began
@@ -213,7 +210,7 @@ def run(name: str, seed: int, options: Options, pool_path: Path) -> dict:
     torch.manual_seed(seed)
     model = TraqPoint.from_pretrained(options.descriptor)
     model.detector = TraqPoint(model.config).detector.train()
-    channels_last(model.eval().requires_grad_(False))
+    channels_last(frozen(model))
     model.detector.train().requires_grad_(True)
     if variant.kind not in ("untrained", "initial") and variant.start == "initial":
         warm = TraqPoint.from_pretrained(options.work / "weights" / f"initial-{seed}.safetensors")

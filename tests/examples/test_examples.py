@@ -100,3 +100,22 @@ def test_the_pixels_of_the_own_source_are_where_its_geometry_says(frames):
     warped = batch.geometry.warp(0, 1, xy)
     here, there = (sample(batch.images[:, t], p, (96, 96)) for t, p in ((0, xy), (1, warped.xy)))
     assert warped.visible.any() and float((here - there)[warped.visible].abs().max()) < 1e-4
+
+
+def test_own_backbone(tmp_path):
+    """Both stages train above a backbone that the package does not know."""
+    worlds = ["--data.mixture", "worlds", "1", "--data.worlds.image-size", "64", "64", "--data.worlds.num-frames", "2"]
+    worlds += ["--data.worlds.num-textures", "2", "--data.worlds.texture-size", "32"]
+    loop = ["--loop.steps", "2", "--loop.batch-size", "1", "--loop.device", "cpu"]
+    network = ["--model.descriptor", "base", "--model.backbone", f"{EXAMPLES / 'own_backbone.py'}:Patches"]
+    first, second = tmp_path / "descriptor", tmp_path / "policy"
+    assert (
+        main(["train", "descriptor", "--out", str(first), *loop, *network, "--model.descriptor-dim", "32", *worlds])
+        == 0
+    )
+    trained = TraqPoint.from_pretrained(first / "descriptor.safetensors").descriptor
+    assert type(trained.backbone).__name__ == "Patches"
+    start = ["--descriptor", str(first / "descriptor.safetensors")]
+    assert main(["train", "policy", "--out", str(second), *loop, *start, *worlds]) == 0
+    kept = TraqPoint.from_pretrained(second / "traqpoint.safetensors").descriptor
+    assert torch.equal(kept.backbone.levels[0].weight, trained.backbone.levels[0].weight)

@@ -11,6 +11,7 @@ from traqpoint.data.worlds.config import WorldsConfig
 from traqpoint.errors import ConfigError, DataError, FormatError, WeightsError
 from traqpoint.geometry.warp import HomographyGeometry
 from traqpoint.image import write_image
+from traqpoint.models.layers import frozen
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.presets import PRESETS
 from traqpoint.training.config import DescriptorConfig, DescriptorTraining, LoopConfig, PolicyTraining
@@ -104,7 +105,7 @@ def test_the_descriptor_step_lowers_its_own_loss(batch):
 def test_the_policy_step_trains_the_detector_and_nothing_else(batch, preset):
     torch.manual_seed(0)
     model = TraqPoint().train()
-    model.descriptor.eval().requires_grad_(False)
+    frozen(model.descriptor)
     before = {k: v.clone() for k, v in model.descriptor.state_dict().items()}
     loss, stats = policy_step(batch, model, PRESETS[preset], Weights(1.0, 1.0), torch.Generator().manual_seed(0))
     loss.backward()
@@ -117,7 +118,7 @@ def test_the_policy_step_trains_the_detector_and_nothing_else(batch, preset):
 def test_policy_gradients_raise_the_reward(batch):
     torch.manual_seed(0)
     model = TraqPoint().train()
-    model.descriptor.eval().requires_grad_(False)
+    frozen(model.descriptor)
     optimizer = torch.optim.AdamW(model.detector.parameters(), lr=2e-3)
     rewards = []
     for i in range(25):
@@ -136,7 +137,7 @@ def test_frames_that_do_not_overlap_give_a_finite_loss_without_reward(batch):
     far[:, :, 0, 2] = torch.arange(3.0) * 1000
     apart = SequenceBatch(batch.images, HomographyGeometry(far, torch.ones(2, 3, 64, 64).bool()))
     model = TraqPoint().train()
-    model.descriptor.eval().requires_grad_(False)
+    frozen(model.descriptor)
     for config in PRESETS.values():
         loss, stats = policy_step(apart, model, config, Weights(1.0, 0.0), torch.Generator().manual_seed(0))
         assert torch.isfinite(loss) and stats["reward"] == 0
@@ -265,3 +266,12 @@ def test_a_corrupt_checkpoint_is_named(photos, tmp_path):
 def test_bad_values_are_refused_when_the_configuration_is_made(build):
     with pytest.raises(ConfigError):
         build()
+
+
+def test_weights_hand_the_licence_on_of_those_they_started_from(photos, tmp_path):
+    start = tmp_path / "start.safetensors"
+    TraqPoint().save_pretrained(start, {"license": "CC0-1.0", "source": "here"})
+    data = DataConfig(photos, homography=SMALL)
+    path = train_policy(PolicyTraining(data, str(start), tmp_path / "p", loop(1)))
+    metadata = TraqPoint.from_pretrained(path).metadata
+    assert metadata["license"] == "CC0-1.0" and metadata["stage"] == "policy" and "source" not in metadata

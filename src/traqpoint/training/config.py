@@ -7,7 +7,7 @@ from pathlib import Path
 
 from traqpoint.data.config import DataConfig
 from traqpoint.errors import ConfigError
-from traqpoint.models.traqpoint import ModelConfig
+from traqpoint.models.config import ModelConfig
 from traqpoint.policy.config import PolicyConfig
 
 
@@ -78,12 +78,12 @@ class DescriptorTraining:
     init: str | None = None
     """Weights (name or path) to go on from, instead of random ones."""
     backbone: Path | None = None
-    """A file with the backbone's pretrained weights (DINOv3 ConvNeXt, ResNet-50), for a base descriptor."""
+    """A file with the pretrained weights of model.backbone (DINOv3 ConvNeXt, ResNet-50, or your own's state dict)."""
 
     def __post_init__(self) -> None:
         self.data.require_paths()
-        if self.backbone is not None and (self.init is not None or self.model.descriptor != "base"):
-            raise ConfigError("backbone weights are for a new base descriptor: set model.descriptor to base, no init")
+        if self.backbone is not None and (self.init is not None or not self.model.backbone):
+            raise ConfigError("backbone weights are for a new descriptor that has one: model.descriptor base, no init")
 
 
 @dataclass(frozen=True)

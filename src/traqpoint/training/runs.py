@@ -13,10 +13,8 @@ from traqpoint.data.source import Source
 from traqpoint.device import resolve_device
 from traqpoint.errors import ConfigError
 from traqpoint.files import claim, plain
-from traqpoint.models import weights
-from traqpoint.models.base_descriptor import BaseDescriptor
 from traqpoint.models.convert import load_backbone
-from traqpoint.models.layers import channels_last
+from traqpoint.models.layers import channels_last, frozen
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.training.config import DescriptorTraining, PolicyTraining
 from traqpoint.training.descriptor_step import descriptor_step
@@ -32,7 +30,7 @@ def _source(config: DescriptorTraining | PolicyTraining) -> Source:
     return build_source(config.data, "cpu" if config.loop.workers else resolve_device(config.loop.device))
 
 
-def _claim(config: DescriptorTraining | PolicyTraining, start: str | None) -> None:
+def _claim(config: DescriptorTraining | PolicyTraining, start: TraqPoint | None) -> None:
     """The run's folder belongs to its configuration, and to the weights `start`, whose file may be replaced.
 
     All numbers of workers but 0 give the same batches, and a run may go on with another one.
@@ -40,8 +38,13 @@ def _claim(config: DescriptorTraining | PolicyTraining, start: str | None) -> No
     identity = plain(dataclasses.asdict(config))
     identity["loop"]["workers"] = min(1, config.loop.workers)
     if start is not None:
-        identity["weights_sha256"] = weights.read(start)[1]["sha256"]
+        identity["weights_sha256"] = start.sha256
     claim(config.out, config.out / "config.yaml", identity)
+
+
+def _header(stage: str, start: TraqPoint) -> dict[str, str]:
+    """What the weights say of themselves: their stage, and the licence of those they started from."""
+    return {"stage": stage, **{key: value for key, value in start.metadata.items() if key == "license"}}
 
 
 def train_descriptor(config: DescriptorTraining, report: Report = lambda *_: None) -> Path:
@@ -49,17 +52,17 @@ def train_descriptor(config: DescriptorTraining, report: Report = lambda *_: Non
     source = _source(config)
     torch.manual_seed(config.loop.seed)
     model = (TraqPoint.from_pretrained(config.init) if config.init else TraqPoint(config.model)).train()
-    if config.backbone is not None and isinstance(model.descriptor, BaseDescriptor):
-        load_backbone(model.descriptor.backbone, config.backbone)
+    if config.backbone is not None:
+        load_backbone(model.descriptor.get_submodule("backbone"), config.backbone)
     # Last: a wrong path above leaves no folder that then refuses the right one.
-    _claim(config, config.init)
+    _claim(config, model if config.init else None)
 
     def step(batch: SequenceBatch, index: int, generator: torch.Generator):
         return descriptor_step(batch, model, config.descriptor, generator)
 
     run(config.out, model.descriptor, source, step, config.loop, report)
     path = config.out / "descriptor.safetensors"
-    model.save_pretrained(path, {"stage": "descriptor"})
+    model.save_pretrained(path, _header("descriptor", model))
     return path
 
 
@@ -71,12 +74,11 @@ def train_policy(config: PolicyTraining, report: Report = lambda *_: None) -> Pa
     device = resolve_device(config.loop.device)
     source = _source(config)
     torch.manual_seed(config.loop.seed)
-    frozen = TraqPoint.from_pretrained(config.descriptor)
-    model = TraqPoint(frozen.config).train()
-    model.descriptor = frozen.descriptor
-    _claim(config, config.descriptor)
-    # Frozen means frozen: no gradient, and no running statistics either.
-    channels_last(model.descriptor.to(device).eval().requires_grad_(False))
+    start = TraqPoint.from_pretrained(config.descriptor)
+    _claim(config, start)
+    model = TraqPoint(start.config).train()
+    model.descriptor = start.descriptor
+    channels_last(frozen(model.descriptor.to(device)))
 
     average = MovingAverage(config.policy.moving_decay)
     # With rewards from the first step on, the end of the imitation is what can be kept.
@@ -85,7 +87,7 @@ def train_policy(config: PolicyTraining, report: Report = lambda *_: None) -> Pa
 
     def step(batch: SequenceBatch, index: int, generator: torch.Generator):
         if index == last_imitated:
-            model.save_pretrained(config.out / "warmup.safetensors", {"stage": "warm-up"})
+            model.save_pretrained(config.out / "warmup.safetensors", _header("warm-up", start))
         weights = schedule(index / config.loop.steps, config.policy)
         loss, stats = policy_step(batch, model, config.policy, weights, generator, moving=float(average.value))
         if "reward" in stats:
@@ -95,5 +97,5 @@ def train_policy(config: PolicyTraining, report: Report = lambda *_: None) -> Pa
     trained = nn.ModuleDict({"detector": model.detector, "average": average})
     run(config.out, trained, source, step, config.loop, report)
     path = config.out / "traqpoint.safetensors"
-    model.save_pretrained(path, {"stage": "policy"})
+    model.save_pretrained(path, _header("policy", start))
     return path

@@ -16,6 +16,7 @@ from traqpoint.geometry.warp import DepthGeometry
 from traqpoint.image import write_image
 from traqpoint.io.colmap_depth import read_depth_map
 from traqpoint.io.colmap_model import read_model, shared_points
+from traqpoint.models.layers import frozen
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.config import PolicyConfig
 from traqpoint.training.config import DescriptorConfig
@@ -287,7 +288,7 @@ def test_both_stages_train_on_real_reconstructions(real):
         loss, stats = descriptor_step(batch, model, DescriptorConfig(points_per_frame=128), generator(seed))
         loss.backward()
         assert bool(torch.isfinite(loss)) and stats["loss"] > 0
-    model.descriptor.eval().requires_grad_(False)
+    frozen(model.descriptor)
     for seed in range(2):
         batch = sequences.sample(1, generator(seed))
         loss, stats = policy_step(batch, model, PolicyConfig(), Weights(1.0, 0.0), generator(seed))
