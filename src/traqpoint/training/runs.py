@@ -24,6 +24,7 @@ from traqpoint.models.base_descriptor import BaseDescriptor
 from traqpoint.models.convert import load_backbone
 from traqpoint.models.layers import channels_last
 from traqpoint.models.traqpoint import TraqPoint
+from traqpoint.policy.build import check_terms
 from traqpoint.training.config import DataConfig, DescriptorTraining, PolicyTraining
 from traqpoint.training.descriptor_step import descriptor_step
 from traqpoint.training.loop import Report, as_dict, claim_folder, run
@@ -104,6 +105,7 @@ def train_policy(config: PolicyTraining, report: Report = lambda *_: None) -> Pa
     The state after the warm-up's imitation, before any reward, is kept beside them as warmup.safetensors.
     """
     device = resolve_device(config.loop.device)
+    check_terms(config.policy.reward)
     source = _source(config)
     torch.manual_seed(config.loop.seed)
     frozen = TraqPoint.from_pretrained(config.descriptor)
@@ -113,10 +115,8 @@ def train_policy(config: PolicyTraining, report: Report = lambda *_: None) -> Pa
     # Frozen means frozen: no gradient, and no running statistics either.
     channels_last(model.descriptor.to(device).eval().requires_grad_(False))
 
-    average = MovingAverage(config.policy.moving_decay)
-    # With rewards from the first step on, the end of the imitation is what can be kept.
-    imitation = config.policy.warmup_share * (0.5 if config.policy.warmup_first else 1.0)
-    last_imitated = round(imitation * config.loop.steps)
+    average = MovingAverage(config.policy.sampled.moving_decay)
+    last_imitated = round(config.policy.warmup.imitation_share * config.loop.steps)
 
     def step(batch: Sequence, index: int, generator: torch.Generator):
         if index == last_imitated:
