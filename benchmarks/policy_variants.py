@@ -82,7 +82,7 @@ VARIANTS: dict[str, Variant] = {
         changed(BOTH, reward={"terms": (REDETECTION,)}), "without distinctiveness", "term", "image-term"
     ),
     "no-consistency": Variant(
-        changed(BOTH, reward={"terms": (("distinctiveness", 1.0),)}), "without consistency", "term", "image-term"
+        changed(BOTH, reward={"terms": (("distinctiveness", 1.0),)}), "without re-detection", "term", "image-term"
     ),
     "no-scale": Variant(
         changed(BOTH, exact={"normalise": False}), "rewards not scaled per image", "term", "image-term"

@@ -17,8 +17,11 @@ def build_term(name: str, config: RewardConfig) -> Term:
     kind = TERMS[name]
     if not (isinstance(kind, type) and issubclass(kind, Term)):
         raise ConfigError(f"{name} is no reward term: subclass traqpoint.policy.terms.Term")
-    own = getattr(config, name, None)
-    return kind(**(vars(own) if dataclasses.is_dataclass(own) else _options(name, kind, config)))
+    own = config.parameters(name)
+    try:
+        return kind(**(_options(name, kind, config) if own is None else vars(own)))
+    except TypeError as error:  # a parameter without a default
+        raise ConfigError(f"{name}: {error}; set it in reward.options") from None
 
 
 def check_terms(config: RewardConfig) -> None:
@@ -37,6 +40,15 @@ def _short(name: str) -> str:
     return name.rpartition(":")[2]
 
 
+def _like(value: float | bool | str, default: Any, key: str) -> Any:
+    """The value as the type of the default, if there is one. The command line reads every number as a float."""
+    if isinstance(default, int) and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(default, (bool, int, float, str)) and type(value) is not type(default):
+        raise ConfigError(f"reward: option {key} must be {type(default).__name__}, got {value!r}")
+    return value
+
+
 def _options(name: str, kind: type[Term], config: RewardConfig) -> dict[str, Any]:
     """The parameters of a term without a configuration of its own, as the types of its defaults."""
     fields: dict[str, Any] = {}
@@ -49,9 +61,5 @@ def _options(name: str, kind: type[Term], config: RewardConfig) -> dict[str, Any
             continue
         if parameter not in fields:
             raise ConfigError(f"{name} has no parameter {parameter!r}; known are {', '.join(fields) or 'none'}")
-        like = type(fields[parameter])
-        # The command line reads every number as a float.
-        values[parameter] = int(value) if like is int and value == int(value) else value
-        if not isinstance(values[parameter], like):
-            raise ConfigError(f"reward: option {key} must be {like.__name__}, got {value!r}")
+        values[parameter] = _like(value, fields[parameter], key)
     return values

@@ -47,7 +47,7 @@ class ExactConfig:
     pixel_stride: int = 2
     """Rewards of every this many-th pixel across and down, the lattice shifted at random in each step."""
     image_weight: float = 0.0
-    """Weight of the image-wide expectation against that of the cells; it costs completeness (docs/method.md §10)."""
+    """Weight of the image-wide expectation against that of the cells; it costs completeness (docs/method.md §11)."""
     normalise: bool = True
     """Divide rewards by what the image's best tenth of cells earn: while the policy is blunt all rewards are small, and
     would weigh less than any entropy."""

@@ -118,15 +118,15 @@ class RewardConfig:
     options: tuple[tuple[str, float | bool | str], ...] = ()
     """Parameters of terms that have none of their own below: Name.parameter and its value."""
     redetection: RedetectionConfig = field(default_factory=RedetectionConfig)
-    """Parameters of the term."""
+    """Would the target's policy, asked near the projection, choose the same place? (ours)"""
     rank: RankConfig = field(default_factory=RankConfig)
-    """Parameters of the term."""
+    """Is the projection among the target policy's preferred pixels of its surroundings? (paper)"""
     maximum: MaximumConfig = field(default_factory=MaximumConfig)
-    """Parameters of the term."""
+    """How near is the target's closest local maximum to the projection?"""
     distinctiveness: DistinctivenessConfig = field(default_factory=DistinctivenessConfig)
-    """Parameters of the term."""
+    """Is the point's descriptor matched uniquely in the target frame? (paper)"""
     similarity: SimilarityConfig = field(default_factory=SimilarityConfig)
-    """Parameters of the term."""
+    """Is the descriptor at the projection that of the point at all? 1 or 0. (released code)"""
 
     def __post_init__(self) -> None:
         require(len(self.terms) > 0, "reward: terms must name at least one")
@@ -136,3 +136,14 @@ class RewardConfig:
         for name, weight in self.terms:
             require(weight > 0, f"reward: the weight of {name} must be positive, got {weight}")
         COMBINATIONS.check(self.combination)
+
+    def parameters(self, term: str) -> object | None:
+        """The configuration that a term has of its own here."""
+        own: dict[str, object] = {
+            "redetection": self.redetection,
+            "rank": self.rank,
+            "maximum": self.maximum,
+            "distinctiveness": self.distinctiveness,
+            "similarity": self.similarity,
+        }
+        return own.get(term)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from traqpoint.models.traqpoint import TraqPoint
-from traqpoint.policy.config import PolicyConfig
+from traqpoint.policy.config import PolicyConfig, SampledConfig
 from traqpoint.policy.loss import warmup_loss
 from traqpoint.policy.objective import objective
 from traqpoint.training.experts import EXPERTS
@@ -47,9 +47,9 @@ class MovingAverage(nn.Module):
 
     value: Tensor
 
-    def __init__(self, decay: float) -> None:
+    def __init__(self, config: SampledConfig) -> None:
         super().__init__()
-        self.decay = decay
+        self.decay = config.moving_decay
         self.register_buffer("value", torch.zeros(()))
 
     def update(self, reward: float) -> None:

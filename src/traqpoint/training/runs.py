@@ -115,7 +115,7 @@ def train_policy(config: PolicyTraining, report: Report = lambda *_: None) -> Pa
     # Frozen means frozen: no gradient, and no running statistics either.
     channels_last(model.descriptor.to(device).eval().requires_grad_(False))
 
-    average = MovingAverage(config.policy.sampled.moving_decay)
+    average = MovingAverage(config.policy.sampled)
     last_imitated = round(config.policy.warmup.imitation_share * config.loop.steps)
 
     def step(batch: Sequence, index: int, generator: torch.Generator):
