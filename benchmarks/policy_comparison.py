@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields, replace
@@ -34,15 +33,16 @@ from traqpoint.data.source import Source
 from traqpoint.data.worlds.source import Worlds
 from traqpoint.data.worlds.textures import load_textures
 from traqpoint.errors import ConfigError
+from traqpoint.files import atomic, claim, write_json
 from traqpoint.models.layers import channels_last
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.config import SampledConfig
 from traqpoint.policy.loss import warmup_loss
 from traqpoint.training.config import LoopConfig
 from traqpoint.training.experts import fast_heatmap
-from traqpoint.training.loop import claim_folder, learning_rate
+from traqpoint.training.loop import learning_rate
 from traqpoint.training.policy_step import MovingAverage, Weights, describe, policy_step
-from traqpoint.types import Geometry, Sequence, map_tensors
+from traqpoint.types import Geometry, SequenceBatch, map_tensors
 
 POOL_FRAMES = {"homography": 8, "worlds": 5}
 FRAMES_PER_STEP = 10
@@ -116,9 +116,8 @@ def build_pool(options: Options) -> Path:
         descriptors.append(describe(images[-1].float() / 255, model).half())
         geometries.append(batch.geometry)
     pool = {"images": torch.stack(images), "descriptors": torch.stack(descriptors), "geometry": joined(geometries)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(pool, path.with_suffix(".part"))
-    os.replace(path.with_suffix(".part"), path)
+    with atomic(path) as partial:
+        torch.save(pool, partial)
     return path
 
 
@@ -129,11 +128,13 @@ def joined(geometries: list) -> Geometry:
     return replace(first, **{name: torch.cat([getattr(g, name) for g in geometries]) for name in tensors})
 
 
-def batch_of(pool: dict, indices: list[int], frames: Tensor) -> tuple[Sequence, Tensor]:
+def batch_of(pool: dict, indices: list[int], frames: Tensor) -> tuple[SequenceBatch, Tensor]:
     """Frames (B, T) of B sequences of the pool, and their descriptors."""
     rows = torch.tensor(indices).unsqueeze(1)
     geometry = map_tensors(pool["geometry"], lambda x: x[rows, frames])
-    return Sequence(pool["images"][rows, frames].float() / 255, geometry), pool["descriptors"][rows, frames].float()
+    return SequenceBatch(pool["images"][rows, frames].float() / 255, geometry), pool["descriptors"][
+        rows, frames
+    ].float()
 
 
 def choose_frames(variant: Variant, batch_size: int, available: int, generator: torch.Generator) -> Tensor:
@@ -222,13 +223,10 @@ def run(name: str, seed: int, options: Options, pool_path: Path) -> dict:
         trained = train(variant, seed, model, _pool(pool_path), options)
     model.eval()
     weights = options.work / "weights" / f"{name}-{seed}.safetensors"
-    weights.parent.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(weights, {"variant": name, "seed": str(seed)})
     numbers = _validation(options).judge(weights, options.max_keypoints)
     row = {"variant": name, "seed": seed, **trained, **numbers}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.with_suffix(".part").write_text(json.dumps(row))
-    os.replace(file.with_suffix(".part"), file)
+    write_json(file, row)
     return row
 
 
@@ -239,7 +237,7 @@ def main(options: Options) -> None:
     free = ("variants", "seeds", "workers")
     # Neither paths nor paths that were not given.
     protocol = {k: v for k, v in asdict(options).items() if isinstance(v, int | str) and k not in free}
-    claim_folder(options.work, protocol)
+    claim(options.work, options.work / "config.yaml", protocol)
     pool_path = build_pool(options)
     rows = []
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as executor:
@@ -258,8 +256,7 @@ def main(options: Options) -> None:
 def _keep(file: Path | None, protocol: dict, rows: list[dict]) -> None:
     if file is not None:
         content = {"protocol": protocol, "torch": torch.__version__, "rows": sorted(rows, key=_place)}
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(content, indent=1) + "\n")
+        write_json(file, content)
 
 
 def _place(row: dict) -> tuple[int, int]:

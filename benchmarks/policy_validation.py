@@ -27,7 +27,7 @@ from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.odometry.estimate import OdometryConfig, estimate_path
 from traqpoint.tracking.build import build_tracks
 from traqpoint.tracking.stats import track_statistics
-from traqpoint.types import Features, Matches, Sequence
+from traqpoint.types import Features, Matches, SequenceBatch
 
 ROOM_FRAMES, ROOM_T, ROOM_STEP, ROOM_SIZE = 37, 3, 2, (360, 240)
 """Neighbours there share a third to a half of what they see, and nothing is left after three frames."""
@@ -87,25 +87,25 @@ class Validation:
         return numbers
 
 
-def _scores(extractor: Extractor, sequences: list[Sequence]) -> TrackScores:
+def _scores(extractor: Extractor, sequences: list[SequenceBatch]) -> TrackScores:
     scores = NO_SCORES
     for sequence in sequences:
         scores = scores + track_scores([extractor(image) for image in sequence.images[0]], sequence)
     return scores
 
 
-def _worlds(photos: Path, image_size: int) -> list[Sequence]:
+def _worlds(photos: Path, image_size: int) -> list[SequenceBatch]:
     generator = torch.Generator().manual_seed(200_003)
     worlds = Worlds(world_config(image_size), load_textures(photos, WORLD_TEXTURES, 512, generator))
     return [worlds.sample(1, generator) for _ in range(WORLDS)]
 
 
-def _room(folder: Path) -> list[Sequence]:
+def _room(folder: Path) -> list[SequenceBatch]:
     frames = read_rgbd(folder)
     starts = range(len(frames) - ROOM_FRAMES, len(frames) - ROOM_T + 1, ROOM_STEP)
     fitted = {i: fit_frame(frames.frame(i), ROOM_SIZE) for i in range(starts[0], len(frames))}
     windows = [[fitted[start + k] for k in range(ROOM_T)] for start in starts]
-    return [Sequence(torch.stack([f.image for f in w])[None], stack_geometry([w])) for w in windows]
+    return [SequenceBatch(torch.stack([f.image for f in w])[None], stack_geometry([w])) for w in windows]
 
 
 def _neighbours(folder: Path) -> tuple[dict[str, Path], list[PosePair]]:

@@ -8,7 +8,7 @@ from traqpoint.types import (
     Frame,
     Matches,
     PointState,
-    Sequence,
+    SequenceBatch,
     Tracks,
     WarpedPoints,
     map_tensors,
@@ -73,10 +73,10 @@ def test_only_visible_is_visible():
 
 
 def test_sequence_images_have_five_dimensions_and_three_colours():
-    assert Sequence(torch.zeros(2, 4, 3, 8, 8), None).num_frames == 4
+    assert SequenceBatch(torch.zeros(2, 4, 3, 8, 8), None).num_frames == 4
     for shape in ((4, 3, 8, 8), (2, 4, 1, 8, 8)):
         with pytest.raises(FormatError, match="images"):
-            Sequence(torch.zeros(shape), None)
+            SequenceBatch(torch.zeros(shape), None)
 
 
 @pytest.mark.parametrize(

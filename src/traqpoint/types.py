@@ -142,7 +142,7 @@ class Geometry(Protocol):
 
 
 @dataclass(frozen=True)
-class Sequence:
+class SequenceBatch:
     """A batch of B sequences of T frames that see the same rigid scene.
 
     images: (B, T, 3, H, W) float32 RGB in [0, 1].
@@ -161,8 +161,8 @@ class Sequence:
     def num_frames(self) -> int:
         return self.images.shape[1]
 
-    def to(self, device: Device) -> Sequence:
-        return Sequence(self.images.to(device), self.geometry.to(device))
+    def to(self, device: Device) -> SequenceBatch:
+        return SequenceBatch(self.images.to(device), self.geometry.to(device))
 
 
 @dataclass(frozen=True)

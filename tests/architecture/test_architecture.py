@@ -14,7 +14,7 @@ PACKAGE = ROOT / "src" / "traqpoint"
 FILES = sorted(PACKAGE.rglob("*.py"))
 TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in FILES}
 LAYERS = [
-    {"types", "errors", "optional", "registry"},
+    {"types", "errors", "optional", "registry", "files"},
     {"geometry", "image", "device"},
     {"models", "policy", "matching", "tracking", "io"},
     {"data", "inference"},

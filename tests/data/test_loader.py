@@ -10,7 +10,7 @@ from traqpoint.data.homography import HomographyConfig, HomographySequences
 from traqpoint.data.loader import Loader
 from traqpoint.data.posed.sequences import PosedConfig, PosedSequences
 from traqpoint.errors import DataError, ImageError
-from traqpoint.types import Frame, Sequence
+from traqpoint.types import Frame, SequenceBatch
 
 SMALL = HomographyConfig(image_size=32, num_frames=2)
 
@@ -66,7 +66,7 @@ class Growing:
         return Growing(progress)
 
     def sample(self, batch_size, generator):
-        return Sequence(torch.full((batch_size, 2, 3, 32, 32), self.progress), None)
+        return SequenceBatch(torch.full((batch_size, 2, 3, 32, 32), self.progress), None)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

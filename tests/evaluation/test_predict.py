@@ -15,7 +15,7 @@ from traqpoint.inference.pipeline import extract_folder
 from traqpoint.io.hloc import HlocFeatures
 from traqpoint.io.npz import NpzFeatures
 from traqpoint.matching.config import MatcherConfig
-from traqpoint.types import Features, Sequence
+from traqpoint.types import Features, SequenceBatch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,7 +189,7 @@ def sequences():
     for i in range(2):
         frames = torch.zeros(1, 3, 3, 32, 40)
         geometry = HomographyGeometry(torch.eye(3).expand(1, 3, 3, 3), torch.ones(1, 3, 32, 40).bool())
-        yield f"s{i}", Sequence(frames, geometry)
+        yield f"s{i}", SequenceBatch(frames, geometry)
 
 
 def test_frames_of_sequences_are_kept_by_name_and_not_done_again(tmp_path):

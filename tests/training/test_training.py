@@ -7,7 +7,7 @@ import torch
 
 from traqpoint.data.homography import HomographyConfig, HomographySequences
 from traqpoint.data.worlds.source import WorldsConfig
-from traqpoint.errors import ConfigError, DataError, WeightsError
+from traqpoint.errors import ConfigError, DataError, FormatError, WeightsError
 from traqpoint.geometry.warp import HomographyGeometry
 from traqpoint.image import write_image
 from traqpoint.models.traqpoint import TraqPoint
@@ -18,7 +18,7 @@ from traqpoint.training.descriptor_step import descriptor_step, dual_softmax_los
 from traqpoint.training.loop import learning_rate
 from traqpoint.training.policy_step import Weights, policy_step, schedule
 from traqpoint.training.runs import train_descriptor, train_policy
-from traqpoint.types import Sequence
+from traqpoint.types import SequenceBatch
 
 SMALL = HomographyConfig(image_size=64, num_frames=3)
 
@@ -134,7 +134,7 @@ def test_policy_gradients_raise_the_reward(batch):
 def test_frames_that_do_not_overlap_give_a_finite_loss_without_reward(batch):
     far = torch.eye(3).repeat(2, 3, 1, 1)
     far[:, :, 0, 2] = torch.arange(3.0) * 1000
-    apart = Sequence(batch.images, HomographyGeometry(far, torch.ones(2, 3, 64, 64).bool()))
+    apart = SequenceBatch(batch.images, HomographyGeometry(far, torch.ones(2, 3, 64, 64).bool()))
     model = TraqPoint().train()
     model.descriptor.eval().requires_grad_(False)
     for config in PRESETS.values():
@@ -225,8 +225,8 @@ def test_a_file_in_the_folders_place_is_named_before_anything_is_read(photos, tm
 
 
 def test_a_damaged_configuration_is_named(photos, tmp_path):
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"config\.json: damaged"):
+    (tmp_path / "config.yaml").write_text("{")
+    with pytest.raises(FormatError, match=r"config\.yaml: not a readable YAML"):
         train_descriptor(descriptor_run(photos, tmp_path, 1))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import platform
 import time
@@ -23,12 +22,13 @@ from traqpoint.errors import DataError
 from traqpoint.evaluation.methods.peers import build_peer
 from traqpoint.evaluation.metrics.tracks import NO_SCORES, Method, TrackScores, track_scores
 from traqpoint.evaluation.metrics.video_tracks import LONG_TRACK, video_track_scores
+from traqpoint.files import write_json
 from traqpoint.geometry.warp import DepthGeometry
 from traqpoint.inference.extractor import Extractor
 from traqpoint.inference.settings import describe_extractor
 from traqpoint.tracking.config import TrackerConfig
 from traqpoint.tracking.online import OnlineTracker
-from traqpoint.types import Features, Sequence, Tracks
+from traqpoint.types import Features, SequenceBatch, Tracks
 
 OURS = "TraqPoint"
 CLASSICAL = ("SIFT", "ORB")
@@ -101,7 +101,7 @@ def run_demo(
 
     tracker_rows = {name: dataclasses.asdict(s) for name, s in judged.items()}
     report = DemoReport(_protocol(extractor, flight), motorcycle_rows, flight_rows, tracker_rows)
-    _write_text(out / FILES[3], json.dumps(dataclasses.asdict(report), indent=2) + "\n")
+    write_json(out / FILES[3], dataclasses.asdict(report))
     return report
 
 
@@ -122,7 +122,7 @@ class _Extracted:
     ms_per_frame: float
 
 
-def _extract(method: Method, sequence: Sequence, tick: Callable[[], None]) -> _Extracted:
+def _extract(method: Method, sequence: SequenceBatch, tick: Callable[[], None]) -> _Extracted:
     """Features of every frame, and the median time."""
     images = sequence.images[0]
     method(images[0])  # the first call of all pays for what later ones find ready
@@ -135,7 +135,7 @@ def _extract(method: Method, sequence: Sequence, tick: Callable[[], None]) -> _E
     return _Extracted(features, 1000 * median(seconds))
 
 
-def _windows(features: list[Features], scene: Sequence) -> TrackScores:
+def _windows(features: list[Features], scene: SequenceBatch) -> TrackScores:
     """Sum of the scores of all whole windows of the flight; a flight shorter than WINDOW is one."""
     length = min(WINDOW, scene.num_frames)
     total = NO_SCORES
@@ -145,11 +145,11 @@ def _windows(features: list[Features], scene: Sequence) -> TrackScores:
     return total
 
 
-def _cut(scene: Sequence, frames: slice) -> Sequence:
+def _cut(scene: SequenceBatch, frames: slice) -> SequenceBatch:
     g = scene.geometry
     assert isinstance(g, DepthGeometry)
     cut = replace(g, depth=g.depth[:, frames], K=g.K[:, frames], cam_from_world=g.cam_from_world[:, frames])
-    return Sequence(scene.images[:, frames], cut)
+    return SequenceBatch(scene.images[:, frames], cut)
 
 
 def _track(features: list[Features]) -> Tracks:
@@ -209,9 +209,3 @@ def _folder(out: str | Path) -> Path:
     except OSError as error:
         raise DataError(f"{path}: cannot be used as a folder for the results ({error.strerror})") from None
     return path
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

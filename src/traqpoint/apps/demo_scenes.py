@@ -11,7 +11,7 @@ from traqpoint import optional
 from traqpoint.data.worlds.source import WorldsConfig, flight
 from traqpoint.geometry.stereo import stereo_geometry
 from traqpoint.image import to_tensor
-from traqpoint.types import Sequence
+from traqpoint.types import SequenceBatch
 
 PHOTOGRAPHS = (
     "astronaut",
@@ -46,7 +46,7 @@ def require_pictures() -> None:
     optional.load("skimage.data")
 
 
-def motorcycle() -> Sequence:
+def motorcycle() -> SequenceBatch:
     """Middlebury's motorcycle: left and right view (1, 2, 3, 500, 741), true disparity as geometry.
 
     Source: D. Scharstein et al., High-resolution stereo datasets with subpixel-accurate ground truth, GCPR 2014,
@@ -54,7 +54,7 @@ def motorcycle() -> Sequence:
     """
     left, right, disparity = optional.load("skimage.data").stereo_motorcycle()
     images = torch.stack([_picture(left), _picture(right)])[None]
-    return Sequence(images, stereo_geometry(torch.from_numpy(np.asarray(disparity, dtype=np.float32))))
+    return SequenceBatch(images, stereo_geometry(torch.from_numpy(np.asarray(disparity, dtype=np.float32))))
 
 
 def photographs(size: int = 512) -> Tensor:
@@ -67,7 +67,7 @@ def photographs(size: int = 512) -> Tensor:
     ).clamp(0, 1)
 
 
-def camera_flight(config: WorldsConfig = FLIGHT) -> Sequence:
+def camera_flight(config: WorldsConfig = FLIGHT) -> SequenceBatch:
     """The flight (1, T, 3, H, W) through a world that is papered with PHOTOGRAPHS; depth and poses are exact."""
     return flight(config.num_frames, config, photographs(config.texture_size), FLIGHT_SEED)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from traqpoint.files import claim, write_json
 from traqpoint.image import write_image
-from traqpoint.inference.settings import claim, describe_extractor, settings_path
+from traqpoint.inference.settings import describe_extractor, settings_path
 from traqpoint.inference.tracker import track_frames
 from traqpoint.io.npz import load_tracks, save_tracks
 from traqpoint.io.video import Source, VideoWriter, count_frames, frame_rate
@@ -74,7 +74,7 @@ def track_to_folder(
     tracks = online.tracks()
     statistics = track_statistics(tracks)
     write_image(out / "tracks.png", best_image)
-    (out / "statistics.json").write_text(json.dumps(dataclasses.asdict(statistics), indent=1), encoding="utf-8")
+    write_json(out / "statistics.json", dataclasses.asdict(statistics))
     # Last: its presence says that the rest is complete.
     save_tracks(done, tracks)
     return statistics

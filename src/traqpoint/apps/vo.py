@@ -12,6 +12,7 @@ from traqpoint.errors import ConfigError
 from traqpoint.evaluation.benchmarks.odometry import evaluate_odometry, odometry_pairs
 from traqpoint.evaluation.predict import predict
 from traqpoint.evaluation.result import Result
+from traqpoint.files import atomic
 from traqpoint.image import list_images, write_image
 from traqpoint.inference.extractor import Extractor
 from traqpoint.inference.pipeline import Progress
@@ -68,8 +69,7 @@ def _frames(video: Path, out: Path, every: int, max_frames: int | None) -> list[
         if number % every == 0:
             path = out / "frames" / f"{number:06}.png"
             if not path.is_file():
-                partial = path.with_name(".partial.png")  # whoever is killed here leaves no half image
-                write_image(partial, frame)
-                partial.replace(path)
+                with atomic(path) as partial:
+                    write_image(partial, frame)
             paths.append(path)
     return paths

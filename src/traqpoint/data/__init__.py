@@ -1,1 +1,1 @@
-"""Layer 3: data sets. Each yields `Sequence`, images with one ground truth behind `Geometry`."""
+"""Layer 3: data sets. Each yields `SequenceBatch`, images with one ground truth behind `Geometry`."""

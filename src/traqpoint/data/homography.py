@@ -16,7 +16,7 @@ from traqpoint.geometry.pixels import inside, pixel_grid
 from traqpoint.geometry.sampling import warp_image
 from traqpoint.geometry.transforms import translation
 from traqpoint.geometry.warp import HomographyGeometry
-from traqpoint.types import Device, Sequence
+from traqpoint.types import Device, SequenceBatch
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ class HomographySequences:
         self.device = torch.device(device)
         self.photos = [photo.to(device) for photo in photos]
 
-    def sample(self, batch_size: int, generator: torch.Generator) -> Sequence:
+    def sample(self, batch_size: int, generator: torch.Generator) -> SequenceBatch:
         """batch_size sequences of photos drawn at random."""
         chosen = torch.randint(len(self.photos), (batch_size,), generator=generator)
         return self.render(chosen.tolist(), generator)
 
-    def render(self, indices: list[int], generator: torch.Generator) -> Sequence:
+    def render(self, indices: list[int], generator: torch.Generator) -> SequenceBatch:
         """One sequence of each of these photos."""
         images, homographies, masks = [], [], []
         for index in indices:
@@ -80,7 +80,7 @@ class HomographySequences:
         if self.config.photometric > 0:
             flat = photometric(stack.flatten(0, 1), generator, self.config.photometric)
             stack = flat.reshape(stack.shape)
-        return Sequence(stack, HomographyGeometry(torch.stack(homographies), torch.stack(masks)))
+        return SequenceBatch(stack, HomographyGeometry(torch.stack(homographies), torch.stack(masks)))
 
     def _draw(self, width: int, height: int, generator: torch.Generator) -> Tensor:
         """frame_from_photo (T, 3, 3)."""

@@ -18,7 +18,7 @@ import torch.multiprocessing
 from traqpoint import optional
 from traqpoint.data.source import Source, at, unreadable
 from traqpoint.errors import DataError, TraqPointError
-from traqpoint.types import Sequence
+from traqpoint.types import SequenceBatch
 
 AHEAD = 2
 """Batches that each worker has made or is making while others are used."""
@@ -61,10 +61,10 @@ class Loader:
                 self._noted(_make(source, batch_size, generator, index / stop)) for index in range(start, stop)
             )
 
-    def __iter__(self) -> Iterator[Sequence]:
+    def __iter__(self) -> Iterator[SequenceBatch]:
         return self
 
-    def __next__(self) -> Sequence:
+    def __next__(self) -> SequenceBatch:
         return next(self._batches)
 
     def __enter__(self) -> Loader:
@@ -76,7 +76,7 @@ class Loader:
         for worker in self._workers:
             worker.end()
 
-    def _from_workers(self, start: int, stop: int) -> Iterator[Sequence]:
+    def _from_workers(self, start: int, stop: int) -> Iterator[SequenceBatch]:
         turn = len(self._workers)
         for index in range(start, min(stop, start + AHEAD * turn)):
             self._workers[(index - start) % turn].ask(index)
@@ -89,7 +89,7 @@ class Loader:
                 warnings.warn(f"left out from now on: {next(iter(batch[1].values()))}", stacklevel=2)
             yield self._noted(batch)
 
-    def _noted(self, batch: tuple[Sequence, Problems]) -> Sequence:
+    def _noted(self, batch: tuple[SequenceBatch, Problems]) -> SequenceBatch:
         self.unreadable |= batch[1]
         return batch[0]
 
@@ -118,7 +118,7 @@ class _Worker:
         except OSError as error:
             raise self._why(error) from error
 
-    def answer(self) -> tuple[Sequence, Problems]:
+    def answer(self) -> tuple[SequenceBatch, Problems]:
         try:
             answer = self._pipe.recv()
         except (OSError, EOFError) as error:
@@ -161,7 +161,7 @@ def _serve(pipe: Connection, source: Source, batch_size: int, stop: int, seed: i
 
 def _answer(
     source: Source, batch_size: int, generator: torch.Generator, progress: float
-) -> tuple[Sequence, Problems] | Exception:
+) -> tuple[SequenceBatch, Problems] | Exception:
     try:
         return _make(source, batch_size, generator, progress)
     except TraqPointError as error:
@@ -170,7 +170,9 @@ def _answer(
         return RuntimeError(f"in a data worker:\n{traceback.format_exc()}")
 
 
-def _make(source: Source, batch_size: int, generator: torch.Generator, progress: float) -> tuple[Sequence, Problems]:
+def _make(
+    source: Source, batch_size: int, generator: torch.Generator, progress: float
+) -> tuple[SequenceBatch, Problems]:
     """A batch, and what was found unreadable since the last one."""
     before = set(unreadable(source))
     sequence = at(source, progress).sample(batch_size, generator)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
-from traqpoint import types
 from traqpoint.data.source import Source, at, unreadable
 from traqpoint.errors import ConfigError
+from traqpoint.types import SequenceBatch
 
 
 class Mixture:
@@ -32,7 +32,7 @@ class Mixture:
         """See base.at."""
         return Mixture([(at(source, progress), weight) for source, weight in self.sources])
 
-    def sample(self, batch_size: int, generator: torch.Generator) -> types.Sequence:
+    def sample(self, batch_size: int, generator: torch.Generator) -> SequenceBatch:
         return self._choose(generator).sample(batch_size, generator)
 
     def _choose(self, generator: torch.Generator) -> Source:

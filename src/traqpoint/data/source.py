@@ -6,13 +6,13 @@ from typing import Protocol
 
 import torch
 
-from traqpoint.types import Sequence
+from traqpoint.types import SequenceBatch
 
 
 class Source(Protocol):
     """An endless, seeded supply of sequences."""
 
-    def sample(self, batch_size: int, generator: torch.Generator) -> Sequence:
+    def sample(self, batch_size: int, generator: torch.Generator) -> SequenceBatch:
         """The next batch; everything random comes from `generator` (on the CPU)."""
         ...
 

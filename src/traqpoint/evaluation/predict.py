@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -16,13 +15,14 @@ from traqpoint import __version__
 from traqpoint.errors import DataError, FormatError, ImageError
 from traqpoint.evaluation.methods.method import Method, label
 from traqpoint.evaluation.methods.stored import StoredFeatures
+from traqpoint.files import claim
 from traqpoint.image import read_image
 from traqpoint.inference.pairs import Pair
 from traqpoint.inference.pipeline import FeatureStore, MatchStore, Progress, extract_folder, match_pairs
-from traqpoint.inference.settings import claim, describe_extractor, settings_path
+from traqpoint.inference.settings import describe_extractor, settings_path
 from traqpoint.io.npz import NpzFeatures, NpzMatches
 from traqpoint.matching.config import MatcherConfig
-from traqpoint.types import Features, Matches, Sequence
+from traqpoint.types import Features, Matches, SequenceBatch
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Predictions:
 
 def predict(
     images: Mapping[str, Path],
-    pairs: Seq[Pair],
+    pairs: Sequence[Pair],
     method: Method,
     out: Path,
     matcher: MatcherConfig | None = None,
@@ -106,7 +106,7 @@ def predict(
     return Predictions(label(method), features, matches, protocol_of(method, matcher), tuple(failed))
 
 
-def predict_sequences(sequences: Iterable[tuple[str, Sequence]], method: Method, out: Path) -> NpzFeatures:
+def predict_sequences(sequences: Iterable[tuple[str, SequenceBatch]], method: Method, out: Path) -> NpzFeatures:
     """Features of every frame of in-memory sequences (batch size 1) into `out`, under ``<name>/<frame:04>``.
 
     Frames that are there already are kept. Raises ConfigError if `out` holds features of another configuration.

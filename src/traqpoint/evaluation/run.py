@@ -10,7 +10,8 @@ from traqpoint import __version__
 from traqpoint.errors import ConfigError
 from traqpoint.evaluation.methods.method import Method, label
 from traqpoint.evaluation.result import Result, markdown_table
-from traqpoint.inference.settings import claim, describe_extractor, plain, read_settings
+from traqpoint.files import plain, read_settings, write_settings
+from traqpoint.inference.settings import describe_extractor
 
 Judge = Callable[[Method, Path], Result]
 """(method, folder for its predictions) -> Result."""
@@ -53,5 +54,5 @@ def _judged(method: Method, folder: Path, judge: Judge, settings: Mapping[str, A
     settings_file.unlink(missing_ok=True)
     result.save(path)
     # Last: its presence says that the result is of these settings.
-    claim(folder, settings_file, config, found=False, overwrite=False, clear=lambda: None)
+    write_settings(settings_file, config)
     return result

@@ -17,9 +17,10 @@ import numpy as np
 
 from traqpoint.device import resolve_device
 from traqpoint.errors import ConfigError, DataError, FormatError, ImageError
+from traqpoint.files import claim, read_settings
 from traqpoint.image import expand_images, read_image
 from traqpoint.inference.pairs import Pair, without_repeats
-from traqpoint.inference.settings import FORMAT_OF_SUFFIX, claim, describe_extractor, read_settings, settings_path
+from traqpoint.inference.settings import FORMAT_OF_SUFFIX, describe_extractor, settings_path
 from traqpoint.io.colmap_db import ColmapDatabase, ColmapMatches
 from traqpoint.io.hloc import HlocFeatures, HlocMatches
 from traqpoint.io.npz import NpzFeatures, NpzMatches

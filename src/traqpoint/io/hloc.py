@@ -15,6 +15,7 @@ import torch
 
 from traqpoint import optional
 from traqpoint.errors import FormatError
+from traqpoint.files import atomic
 from traqpoint.geometry.pixels import colmap_from_opencv, opencv_from_colmap
 from traqpoint.io.npz import features_from_arrays, pair_name
 from traqpoint.types import Features, Matches
@@ -64,7 +65,7 @@ class _H5File:
             self._file.close()
             shutil.copyfile(self.path, self._copy)
         self._file, self._writing = self._open(self._copy, "a"), True
-        for part in sorted(self._parts.glob("*.npz")):
+        for part in sorted(self._parts.glob("[0-9]*.npz")):
             self._num_parts = int(part.stem) + 1
             with np.load(part) as arrays:
                 self._store(str(arrays["__name__"]), {key: arrays[key] for key in arrays.files if key != "__name__"})
@@ -94,10 +95,8 @@ class _H5File:
         self._begin()
         part = self._parts / f"{self._num_parts:08}.npz"
         self._num_parts += 1
-        partial = part.with_suffix(".part")
-        with open(partial, "wb") as file:
+        with atomic(part) as partial, partial.open("wb") as file:
             np.savez(file, __name__=np.array(name), **arrays)  # type: ignore[arg-type]
-        partial.replace(part)
         self._store(name, arrays)
 
     def _store(self, name: str, arrays: dict[str, np.ndarray]) -> None:

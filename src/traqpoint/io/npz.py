@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 
 from traqpoint.errors import FormatError
+from traqpoint.files import atomic
 from traqpoint.image import IMAGE_SUFFIXES
 from traqpoint.types import Features, Matches, Tracks
 
@@ -165,15 +165,8 @@ def pair_name(name_a: str, name_b: str) -> str:
 
 
 def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    # Written beside and renamed: whoever is killed in between leaves the old file or none, never half of one.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic(path) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def _load(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:

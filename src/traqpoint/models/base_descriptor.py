@@ -1,4 +1,4 @@
-"""The base descriptor: a backbone, a deformable encoder over its four levels, a matchability head (docs/method.md §7)."""
+"""The base descriptor: a backbone, a deformable encoder over its levels, a matchability head (docs/method.md §7)."""
 
 from __future__ import annotations
 

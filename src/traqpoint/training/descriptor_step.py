@@ -11,7 +11,7 @@ from traqpoint.geometry.sampling import sample_descriptors
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.training.config import DescriptorConfig
 from traqpoint.training.experts import corner_response
-from traqpoint.types import Sequence
+from traqpoint.types import SequenceBatch
 
 
 def draw_points(images: Tensor, valid: Tensor, count: int, corner_share: float, generator: torch.Generator) -> Tensor:
@@ -53,7 +53,7 @@ def dual_softmax_loss(
 
 
 def descriptor_step(
-    batch: Sequence, model: TraqPoint, config: DescriptorConfig, generator: torch.Generator
+    batch: SequenceBatch, model: TraqPoint, config: DescriptorConfig, generator: torch.Generator
 ) -> tuple[Tensor, dict[str, float]]:
     """Loss of one batch over all pairs of frames, and what to log: loss, accuracy (mutual nearest neighbours)."""
     B, T, _, H, W = batch.images.shape

@@ -12,7 +12,7 @@ from traqpoint.policy.config import PolicyConfig, SampledConfig
 from traqpoint.policy.loss import warmup_loss
 from traqpoint.policy.objective import objective
 from traqpoint.training.experts import EXPERTS
-from traqpoint.types import Sequence
+from traqpoint.types import SequenceBatch
 
 
 class Weights(NamedTuple):
@@ -63,7 +63,7 @@ def describe(images: Tensor, model: TraqPoint) -> Tensor:
 
 
 def policy_step(
-    batch: Sequence,
+    batch: SequenceBatch,
     model: TraqPoint,
     config: PolicyConfig,
     weights: Weights,

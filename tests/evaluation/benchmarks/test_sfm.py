@@ -172,7 +172,7 @@ def test_a_finished_model_is_read_and_a_half_written_one_made_again(exact_scene,
     shutil.rmtree(tmp_path / "sparse")
     assert run() == first and points.is_file()
     (tmp_path / "database.db.json").unlink()  # killed while the database was made
-    for name in (".database.db.partial", ".database.db.partial-wal", "database.db-wal"):
+    for name in (".database.1.partial.db", ".database.1.partial.db-wal", "database.db-wal"):
         (tmp_path / name).write_bytes(b"half of a page" * 400)
     assert run() == first and not (tmp_path / "database.db-wal").exists()
     assert run(scene.pairs[:10]).stats["verified_pairs"] == 10  # other inputs are another model

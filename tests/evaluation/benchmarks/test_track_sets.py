@@ -14,7 +14,7 @@ from traqpoint.evaluation.metrics.tracks import bootstrap, evaluate_tracks, trac
 from traqpoint.geometry.warp import DepthGeometry
 from traqpoint.image import write_image
 from traqpoint.io.npz import NpzFeatures
-from traqpoint.types import Features, Frame, PointState, Sequence, WarpedPoints
+from traqpoint.types import Features, Frame, PointState, SequenceBatch, WarpedPoints
 
 SMALL = HomographyConfig(image_size=96, zoom=(1.2, 1.4), photometric=0.0, num_frames=4)
 
@@ -145,7 +145,7 @@ class Leaving:
 def test_a_point_that_leaves_the_view_no_longer_counts_for_survival():
     xy, one = torch.tensor([[10.0, 10], [20, 20]]), torch.ones(2)
     features = [Features(xy, one, torch.eye(2), (50, 50)), Features(xy[1:], one[1:], torch.eye(2)[1:], (50, 50))]
-    scores = track_scores(features, Sequence(torch.zeros(1, 2, 3, 50, 50), Leaving()))
+    scores = track_scores(features, SequenceBatch(torch.zeros(1, 2, 3, 50, 50), Leaving()))
     assert scores.visible_through == (1,) and scores.found_through == (1,)
 
 
@@ -154,7 +154,7 @@ def test_unknown_truth_is_left_out_and_its_share_is_told(tmp_path):
     (name, sequence), *_ = window_set(Slope(3, size=(640, 480)), num_frames=3)
     depth = sequence.geometry.depth.clone()
     depth[:, 0, :, :320] = torch.nan
-    holes = Sequence(sequence.images, DepthGeometry(depth, sequence.geometry.K, sequence.geometry.cam_from_world))
+    holes = SequenceBatch(sequence.images, DepthGeometry(depth, sequence.geometry.K, sequence.geometry.cam_from_world))
     features = perfect_features(sequence)
     store = NpzFeatures(tmp_path)
     for t, found in enumerate(features):

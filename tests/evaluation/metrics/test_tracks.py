@@ -5,13 +5,13 @@ import torch
 
 from traqpoint.evaluation.metrics.tracks import NO_SCORES, track_scores
 from traqpoint.geometry.warp import HomographyGeometry
-from traqpoint.types import Features, Sequence
+from traqpoint.types import Features, SequenceBatch
 
 
 def sequence(T=3, side=100, shift=10.0):
     """T frames of a plane, each shifted by `shift` px to the left of the one before."""
     H = torch.stack([torch.tensor([[1.0, 0, -shift * t], [0, 1, 0], [0, 0, 1]]) for t in range(T)])[None]
-    return Sequence(torch.zeros(1, T, 3, side, side), HomographyGeometry(H, torch.ones(1, T, side, side).bool()))
+    return SequenceBatch(torch.zeros(1, T, 3, side, side), HomographyGeometry(H, torch.ones(1, T, side, side).bool()))
 
 
 def features(xy, ids):

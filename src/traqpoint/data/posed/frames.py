@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from traqpoint import types
 from traqpoint.data.augment import photometric
 from traqpoint.data.source import CURRICULUM, curriculum_band
 from traqpoint.errors import ConfigError, DataError, GeometryError, TraqPointError
@@ -23,7 +22,7 @@ from traqpoint.geometry.depth import sample_depth
 from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.transforms import invert_rigid, scaling, translation
 from traqpoint.geometry.warp import DepthGeometry
-from traqpoint.types import Device, Frame, Geometry
+from traqpoint.types import Device, Frame, Geometry, SequenceBatch
 
 ATTEMPTS = 100
 """Sequences tried before a source gives up: sets of which one reference in twenty works still yield."""
@@ -193,7 +192,7 @@ class FrameSequences(ABC):
         """The ground truth of these sequences."""
         return stack_geometry(batch)
 
-    def sample(self, batch_size: int, generator: torch.Generator) -> types.Sequence:
+    def sample(self, batch_size: int, generator: torch.Generator) -> SequenceBatch:
         """`batch_size` sequences on `device`.
 
         Raises DataError if ATTEMPTS draws in a row yield no sequence.
@@ -204,7 +203,7 @@ class FrameSequences(ABC):
         images = images.to(self.device).float() / 255
         flat = photometric(images.flatten(0, 1), generator, self.config.photometric)
         geometry = self.geometry(chosen).to(self.device)
-        return types.Sequence(flat.reshape(images.shape), geometry)
+        return SequenceBatch(flat.reshape(images.shape), geometry)
 
     def _draw(self, generator: torch.Generator) -> list[Frame]:
         for _ in range(ATTEMPTS):

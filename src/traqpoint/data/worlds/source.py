@@ -23,7 +23,7 @@ from traqpoint.data.worlds.textures import Atlas, procedural_textures
 from traqpoint.errors import ConfigError
 from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.warp import RELATIVE_DEPTH_TOLERANCE, DepthGeometry
-from traqpoint.types import Device, Sequence, map_tensors
+from traqpoint.types import Device, SequenceBatch, map_tensors
 
 PREVIEW_PX = 48
 """Longer side of the depth maps on which overlap is measured before anything is rendered."""
@@ -158,7 +158,7 @@ class Worlds:
         out.config = replace(self.config, overlap=curriculum_band(progress))
         return out
 
-    def sample(self, batch_size: int, generator: torch.Generator) -> Sequence:
+    def sample(self, batch_size: int, generator: torch.Generator) -> SequenceBatch:
         """`batch_size` new scenes, each seen by `num_frames` cameras; the geometry is a DepthGeometry.
 
         generator: on the CPU or on `device`. The same generator state gives the same bits on the same device. Depth
@@ -173,7 +173,9 @@ class Worlds:
             images = motion_blur(images, depth, surfaces, K, poses, smears, self.atlas, light)
         images = expose(images, generator, config.exposure)
         flat = photometric(images.flatten(0, 1), generator, config.photometric)
-        return Sequence(flat.reshape(images.shape), DepthGeometry(depth, K.float(), poses.float(), DEPTH_TOLERANCE))
+        return SequenceBatch(
+            flat.reshape(images.shape), DepthGeometry(depth, K.float(), poses.float(), DEPTH_TOLERANCE)
+        )
 
     def draw(self, batch_size: int, generator: torch.Generator) -> tuple[Surfaces, Tensor, Tensor]:
         """The scenes and cameras of `sample`, not rendered: Surfaces, K (B, T, 3, 3), cam_from_world (B, T, 4, 4)."""
@@ -195,7 +197,7 @@ class Worlds:
         return scenes, surfaces, K, poses
 
 
-def flight(num_frames: int, config: WorldsConfig, textures: Tensor | None = None, seed: int = 0) -> Sequence:
+def flight(num_frames: int, config: WorldsConfig, textures: Tensor | None = None, seed: int = 0) -> SequenceBatch:
     """One long smooth camera flight through one world, B = 1; `DepthGeometry.warp` gives every point's true track."""
     worlds = Worlds(replace(config, num_frames=num_frames), textures)
     return worlds.sample(1, torch.Generator().manual_seed(seed))

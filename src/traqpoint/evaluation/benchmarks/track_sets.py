@@ -16,9 +16,9 @@ from traqpoint.data.posed.colmap import ColmapSet, stack_tracks
 from traqpoint.data.posed.frames import PosedSet, stack_geometry
 from traqpoint.data.worlds.source import Worlds, WorldsConfig
 from traqpoint.errors import ConfigError, DataError
+from traqpoint.files import plain
 from traqpoint.inference.pipeline import Progress
-from traqpoint.inference.settings import plain
-from traqpoint.types import Frame, Sequence
+from traqpoint.types import Frame, SequenceBatch
 
 OBSERVATION_RADIUS_PX = 2.5
 """Without depth, keypoints this near to an observation of a triangulated point are carried by that point's depth."""
@@ -35,17 +35,17 @@ class TrackSet:
     """
 
     count: int
-    make: Callable[[int], Sequence]
+    make: Callable[[int], SequenceBatch]
     protocol: dict[str, Any]
 
     def __len__(self) -> int:
         return self.count
 
-    def __iter__(self) -> Iterator[tuple[str, Sequence]]:
+    def __iter__(self) -> Iterator[tuple[str, SequenceBatch]]:
         """(name, sequence)."""
         return ((f"{i:04}", self.make(i)) for i in range(self.count))
 
-    def followed(self, progress: Progress) -> Iterator[tuple[str, Sequence]]:
+    def followed(self, progress: Progress) -> Iterator[tuple[str, SequenceBatch]]:
         """The same, telling `progress` when the next one is asked for."""
         for done, item in enumerate(self, start=1):
             yield item
@@ -64,7 +64,7 @@ def homography_set(
     chosen = _spread(len(pictures), limit)
     source = HomographySequences(pictures, config)
 
-    def make(i: int) -> Sequence:
+    def make(i: int) -> SequenceBatch:
         return source.render([chosen[i]], torch.Generator().manual_seed(seed * 100_003 + chosen[i]))
 
     return _track_set(f"homographies of {Path(photos).name}", len(chosen), make, config, seed=seed)
@@ -76,7 +76,7 @@ def worlds_set(config: WorldsConfig | None = None, count: int = 50, seed: int = 
         raise ConfigError(f"need at least 1 world, got {count}")
     worlds = Worlds(config or WorldsConfig())
 
-    def make(i: int) -> Sequence:
+    def make(i: int) -> SequenceBatch:
         return worlds.sample(1, torch.Generator().manual_seed(seed * 100_003 + i))
 
     return _track_set("worlds", count, make, worlds.config, seed=seed)
@@ -136,17 +136,17 @@ def _posed(frames: PosedSet, lists: list[list[int]], limit: int | None, details:
     lists = [lists[i] for i in _spread(len(lists), limit)]
     sparse = isinstance(frames, ColmapSet) and not frames.has_depth
 
-    def make(i: int) -> Sequence:
+    def make(i: int) -> SequenceBatch:
         chosen = [frames.frame(index) for index in lists[i]]
         _check_sizes(frames, lists[i], chosen)
         geometry = stack_tracks([chosen], OBSERVATION_RADIUS_PX) if sparse else stack_geometry([chosen])  # type: ignore[list-item]
-        return Sequence(torch.stack([frame.image for frame in chosen])[None], geometry)
+        return SequenceBatch(torch.stack([frame.image for frame in chosen])[None], geometry)
 
     truth = {"truth": f"triangulated points within {OBSERVATION_RADIUS_PX} px" if sparse else "depth maps"}
     return _track_set(Path(frames.name).name, len(lists), make, None, **details, **truth)
 
 
-def _track_set(name: str, count: int, make: Callable[[int], Sequence], config: Any, **details: Any) -> TrackSet:
+def _track_set(name: str, count: int, make: Callable[[int], SequenceBatch], config: Any, **details: Any) -> TrackSet:
     settings = {} if config is None else dataclasses.asdict(config)
     return TrackSet(count, make, {"dataset": {"name": name, "sequences": count, **plain({**settings, **details})}})
 

@@ -18,7 +18,7 @@ from traqpoint.evaluation.result import Result
 from traqpoint.io.npz import NpzFeatures
 from traqpoint.matching.config import MatcherConfig
 from traqpoint.matching.run import match_with
-from traqpoint.types import Features, PointState, Sequence
+from traqpoint.types import Features, PointState, SequenceBatch
 
 Method = Callable[[Tensor], Features]
 """Image (3, H, W) float in [0, 1] -> Features."""
@@ -115,7 +115,7 @@ NO_SCORES = TrackScores(0, 0, 0, 0, 0, 0, (), (), (), (), (), ())
 
 def track_scores(
     features: list[Features],
-    sequence: Sequence,
+    sequence: SequenceBatch,
     threshold_px: float = THRESHOLD_PX,
     matcher: MatcherConfig | None = None,
 ) -> TrackScores:
@@ -161,13 +161,13 @@ def track_scores(
     )
 
 
-def evaluate(method: Method, sequence: Sequence, threshold_px: float = THRESHOLD_PX) -> TrackScores:
+def evaluate(method: Method, sequence: SequenceBatch, threshold_px: float = THRESHOLD_PX) -> TrackScores:
     """Run `method` on every frame of one sequence (batch size 1) and score it."""
     return track_scores([method(image) for image in sequence.images[0]], sequence, threshold_px)
 
 
 def evaluate_tracks(
-    sequences: Iterable[tuple[str, Sequence]],
+    sequences: Iterable[tuple[str, SequenceBatch]],
     features: NpzFeatures,
     method: str,
     protocol: Mapping[str, Any],
