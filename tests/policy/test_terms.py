@@ -1,7 +1,9 @@
 """Terms, combinations and gates by name: the package's, and those of a user who edits nothing of it."""
 
+import gc
 import subprocess
 import sys
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -156,6 +158,23 @@ def mine(*options):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
+def test_the_maps_of_a_batch_go_with_its_loss(preset, monkeypatch):
+    """Nothing of them waits for the garbage collector: they hold the graph of the network."""
+    made = []
+    watched = lambda *args: made.append(weakref.ref(frame := FrameMaps(*args))) or frame  # noqa: E731
+    monkeypatch.setattr("traqpoint.policy.objective.FrameMaps", watched)
+    sequence = Worlds(WorldsConfig((64, 64), num_frames=2, num_textures=2, texture_size=64))
+    geometry = sequence.sample(1, torch.Generator().manual_seed(0)).geometry
+    gc.disable()
+    try:
+        logits = torch.randn(1, 2, 64, 64, requires_grad=True)
+        objective(logits, torch.randn(1, 2, 8, 16, 16), geometry, PRESETS[preset], torch.Generator().manual_seed(1))
+        assert len(made) == 2 and not any(frame() for frame in made)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
 def test_a_term_from_outside_joins_every_estimator(preset):
     config = changed(PRESETS[preset], reward={"terms": (("redetection", 1.0), (MINE, 0.5))})
     batch = Worlds(WorldsConfig((64, 64), num_frames=3, num_textures=2, texture_size=64)).sample(
@@ -181,7 +200,7 @@ def test_a_term_from_outside_trains_from_the_command_line(tmp_path, capsys):
     run = ["train", "policy", "--descriptor", "traqpoint-s", "--out", str(tmp_path / "run")]
     assert main([*run, *data, *loop, *reward, *options]) == 0
     assert (tmp_path / "run" / "traqpoint.safetensors").is_file()
-    assert MINE in (tmp_path / "run" / "config.json").read_text()
+    assert "Prominence.radius_px" in (tmp_path / "run" / "config.yaml").read_text()
 
 
 def test_a_misspelt_parameter_is_named_before_the_folder_is_taken(tmp_path, capsys):

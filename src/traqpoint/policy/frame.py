@@ -33,7 +33,7 @@ class FrameMaps:
         return self.policy.shape[2], self.policy.shape[1]
 
     def once(self, key: Hashable, make: Callable[[FrameMaps], T]) -> T:
-        """make(self), kept under `key`."""
+        """make(self), kept under `key`. What is kept must not hold the frame: a circle would keep its graph alive."""
         if key not in self._kept:
             self._kept[key] = make(self)
         return self._kept[key]
@@ -46,13 +46,10 @@ class FrameMaps:
         """Unit descriptors (B, N, D) at pixels xy (B, N, 2), NaN where these are."""
         return sample_descriptors(self.descriptors, xy, self.image_size)
 
-    def grid(self, stride: int) -> Points:
+    def grid(self, stride: int) -> Grid:
         """The centres of all stride × stride cells, row by row."""
-        return self.once(stride, lambda frame: Points(frame, frame._centres(stride)))
-
-    def _centres(self, stride: int) -> Tensor:
         pixels = pixel_grid(*self.shape, stride, device=self.policy.device)
-        return pixels.expand(self.policy.shape[0], -1, -1)
+        return Grid(self, pixels.expand(self.policy.shape[0], -1, -1), stride)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,15 +76,32 @@ class Points:
 
 
 @dataclass(frozen=True, eq=False)
+class Grid(Points):
+    """Centres of stride × stride cells, of which the frame keeps the descriptors."""
+
+    stride: int
+    dense: ClassVar[bool] = True
+
+    @cached_property
+    def descriptors(self) -> Tensor:
+        return self.frame.once(self.stride, lambda frame: frame.described(self.xy))
+
+
+@dataclass(frozen=True, eq=False)
 class Lattice(Points):
-    """Every `step`-th pixel across and down. rows, columns: which ones."""
+    """Pixels at regular steps across and down. rows, columns: which ones."""
 
     rows: slice
     columns: slice
     dense: ClassVar[bool] = True
+    _grids: dict[int, Grid] = field(default_factory=dict, repr=False)
 
     def coarse(self, stride: int) -> Points:
-        return self if stride == 1 else self.frame.grid(stride)
+        if stride == 1:
+            return self
+        if stride not in self._grids:
+            self._grids[stride] = self.frame.grid(stride)
+        return self._grids[stride]
 
     def fine(self, values: Tensor, stride: int) -> Tensor:
         if stride == 1:
