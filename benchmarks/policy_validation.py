@@ -21,8 +21,8 @@ from traqpoint.evaluation.metrics.tracks import NO_SCORES, TrackScores, track_sc
 from traqpoint.geometry.transforms import invert_rigid
 from traqpoint.inference.extractor import Extractor
 from traqpoint.io.strecha import read_strecha_cameras
+from traqpoint.matching.config import RobustConfig
 from traqpoint.matching.mutual import match
-from traqpoint.matching.verify import RobustConfig
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.odometry.estimate import OdometryConfig, estimate_path
 from traqpoint.tracking.build import build_tracks

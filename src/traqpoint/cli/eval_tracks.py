@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from traqpoint.evaluation.benchmarks.track_sets import TrackSet
     from traqpoint.evaluation.methods.method import Method
     from traqpoint.evaluation.result import Result
-    from traqpoint.inference.pipeline import Progress
+    from traqpoint.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)

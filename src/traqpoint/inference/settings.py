@@ -9,16 +9,13 @@ from typing import Any
 
 from traqpoint.errors import WeightsError
 from traqpoint.files import plain
+from traqpoint.io.stores import format_of
 from traqpoint.models import weights
-
-FORMAT_OF_SUFFIX = {".h5": "hloc", ".hdf5": "hloc", ".db": "colmap"}
-"""Results that are one file; everything else is a folder, whatever dots its name has."""
 
 
 def settings_path(out: Path) -> Path:
     """``config.yaml`` in a result folder; ``<stem>.config.yaml`` beside a result file."""
-    is_file = out.suffix.lower() in FORMAT_OF_SUFFIX
-    return out.with_name(f"{out.stem}.config.yaml") if is_file else out / "config.yaml"
+    return out / "config.yaml" if format_of(out) is None else out.with_name(f"{out.stem}.config.yaml")
 
 
 def describe_extractor(extractor: Any) -> dict[str, Any]:

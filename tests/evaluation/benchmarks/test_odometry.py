@@ -20,7 +20,7 @@ from traqpoint.geometry.camera import Camera
 from traqpoint.geometry.transforms import homogeneous, invert_rigid, rigid, rotation_from_quaternion
 from traqpoint.io.npz import NpzFeatures, NpzMatches
 from traqpoint.io.trajectory import Trajectory
-from traqpoint.matching.verify import RobustConfig
+from traqpoint.matching.config import RobustConfig
 from traqpoint.odometry.estimate import OdometryConfig, estimate_path
 from traqpoint.types import Features, Matches
 
@@ -77,7 +77,7 @@ class Drive:
             if t not in missing:
                 features.write(name, self.features[t])
         for a, b in odometry_pairs(self.sequence, config):
-            matches.write(features.key(a), features.key(b), self.matches(names.index(a), names.index(b)))
+            matches.write(a, b, self.matches(names.index(a), names.index(b)))
         failed = tuple(f"{names[t]}: broken" for t in missing)
         return Predictions("exact", features, matches, {"max_keypoints": 300}, failed)
 
