@@ -37,6 +37,7 @@ from traqpoint.errors import ConfigError
 from traqpoint.files import atomic, claim, write_json
 from traqpoint.models.layers import channels_last, frozen
 from traqpoint.models.traqpoint import TraqPoint
+from traqpoint.policy.config import SampledConfig
 from traqpoint.policy.loss import warmup_loss
 from traqpoint.training.config import LoopConfig
 from traqpoint.training.experts import fast_heatmap
@@ -161,7 +162,7 @@ def train(variant: Variant, seed: int, model: TraqPoint, pool: dict, options: Op
     generator = torch.Generator().manual_seed(1000 * seed + 1)
     order = torch.randperm(options.pool, generator=torch.Generator().manual_seed(seed + 7 * initial)).tolist()
     available = POOL_FRAMES[options.source]
-    average, rewards = MovingAverage(0.95), []
+    average, rewards = MovingAverage(SampledConfig() if variant.policy is None else variant.policy.sampled), []
     seconds, curve = 0.0, [_validation(options).glance(model, options.max_keypoints)]
     for i in range(steps):
         began = time.process_time()
@@ -173,7 +174,7 @@ def train(variant: Variant, seed: int, model: TraqPoint, pool: dict, options: Op
                 images = batch.images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
                 loss, stats = 10 * warmup_loss(model.detector(images).float(), fast_heatmap(images)), {}
             else:
-                entropy = 1 + i / steps * (variant.policy.final_entropy - 1)
+                entropy = 1 + i / steps * (variant.policy.entropy.final - 1)
                 weights, moving = Weights(entropy=entropy), float(average.value)
                 loss, stats = policy_step(batch, model, variant.policy, weights, generator, descriptors, moving)
         for group in optimizer.param_groups:

@@ -23,9 +23,9 @@ from traqpoint.data.photos import load_photos
 from traqpoint.files import write_json
 from traqpoint.models.layers import channels_last, frozen
 from traqpoint.models.traqpoint import TraqPoint
-from traqpoint.policy.objective import exact_objective, sampled_objective
+from traqpoint.policy.objective import objective
 from traqpoint.policy.presets import PRESETS
-from traqpoint.training.policy_step import describe, reward_maps
+from traqpoint.training.policy_step import describe
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,7 @@ def main(options: Options) -> None:
                 lap("descriptor")
                 logits = model.detector(images).float().unflatten(0, (B, T))[:, :, 0]
             lap("policy")
-            frames = reward_maps(logits, descriptors, batch, config)
-            objective = exact_objective if config.estimator == "exact" else sampled_objective
-            loss, _ = objective(frames, batch.geometry, config, generator)
+            loss, _ = objective(logits, descriptors, batch.geometry, config, generator)
             lap("reward")
             loss.backward()
             lap("backward")

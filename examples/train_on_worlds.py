@@ -10,7 +10,7 @@ import traqpoint as tp
 from traqpoint.data.worlds.config import WorldsConfig
 from traqpoint.data.worlds.source import Worlds
 from traqpoint.models.layers import frozen
-from traqpoint.policy.config import PolicyConfig
+from traqpoint.policy.config import PolicyConfig, WarmupConfig
 from traqpoint.training.policy_step import policy_step, schedule
 
 
@@ -21,7 +21,7 @@ def main(steps: int = 1, size: int = 240, weights: str | None = None) -> None:
     optimizer = torch.optim.AdamW(model.detector.train().parameters(), lr=1e-3)
 
     worlds = Worlds(WorldsConfig(image_size=(size, size), num_frames=3, num_textures=10, texture_size=256))
-    config = PolicyConfig(warmup_share=0)  # rewards alone, no imitation of corners first
+    config = PolicyConfig(warmup=WarmupConfig(share=0))  # rewards alone, no imitation of corners first
     generator = torch.Generator().manual_seed(0)
     for step in range(steps):
         batch = worlds.sample(1, generator)

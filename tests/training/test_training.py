@@ -13,6 +13,7 @@ from traqpoint.geometry.warp import HomographyGeometry
 from traqpoint.image import write_image
 from traqpoint.models.layers import frozen
 from traqpoint.models.traqpoint import TraqPoint
+from traqpoint.policy.config import changed
 from traqpoint.policy.presets import PRESETS
 from traqpoint.training.config import DescriptorConfig, DescriptorTraining, LoopConfig, PolicyTraining
 from traqpoint.training.descriptor_step import descriptor_step, dual_softmax_loss
@@ -144,10 +145,10 @@ def test_frames_that_do_not_overlap_give_a_finite_loss_without_reward(batch):
 
 
 def test_the_schedule_imitates_first_and_rewards_last():
-    config = replace(PRESETS["traqpoint"], warmup_share=0.1)
-    assert schedule(0.0, config) == Weights(0.0, config.warmup_weight)
+    config = changed(PRESETS["traqpoint"], warmup={"share": 0.1})
+    assert schedule(0.0, config) == Weights(0.0, config.warmup.weight)
     middle = schedule(0.075, config)
-    assert 0 < middle.reward < 1 and 0 < middle.warmup < config.warmup_weight
+    assert 0 < middle.reward < 1 and 0 < middle.warmup < config.warmup.weight
     assert schedule(0.1, config) == Weights(1.0, 0.0)
 
 
@@ -192,7 +193,7 @@ def test_both_stages_run_on_photos_and_worlds_and_give_loadable_weights(photos, 
     worlds = WorldsConfig(image_size=(64, 64), num_frames=3, num_textures=3, texture_size=64, num_objects=2)
     data = DataConfig(photos, (("worlds", 0.5), ("homography", 0.5)), homography=SMALL, worlds=worlds)
     first = train_descriptor(replace(descriptor_run(photos, tmp_path / "d", 3), data=data))
-    policy = replace(PRESETS["traqpoint"], warmup_share=0.7)
+    policy = changed(PRESETS["traqpoint"], warmup={"share": 0.7})
     second = train_policy(PolicyTraining(data, str(first), tmp_path / "p", loop(3), policy))
     a, b = TraqPoint.from_pretrained(first), TraqPoint.from_pretrained(second)
     warm = TraqPoint.from_pretrained(tmp_path / "p" / "warmup.safetensors")
@@ -259,8 +260,8 @@ def test_a_corrupt_checkpoint_is_named(photos, tmp_path):
         lambda: PolicyTraining(DataConfig(), "traqpoint-s", Path("unused")),
         lambda: HomographyConfig(image_size=8),
         lambda: HomographyConfig(zoom=(0.5, 1.0)),
-        lambda: replace(PRESETS["paper"], estimator="exact", target_gradient=True),
-        lambda: replace(PRESETS["traqpoint"], window_px=4),
+        lambda: changed(PRESETS["paper"], reward={"redetection": {"target_gradient": True}}),
+        lambda: changed(PRESETS["traqpoint"], reward={"redetection": {"window_px": 4}}),
     ],
 )
 def test_bad_values_are_refused_when_the_configuration_is_made(build):

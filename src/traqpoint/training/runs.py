@@ -16,6 +16,7 @@ from traqpoint.files import claim, plain
 from traqpoint.models.convert import load_backbone
 from traqpoint.models.layers import channels_last, frozen
 from traqpoint.models.traqpoint import TraqPoint
+from traqpoint.policy.build import check_terms
 from traqpoint.training.config import DescriptorTraining, PolicyTraining
 from traqpoint.training.descriptor_step import descriptor_step
 from traqpoint.training.loop import Report, run
@@ -72,6 +73,7 @@ def train_policy(config: PolicyTraining, report: Report = lambda *_: None) -> Pa
     The state after the warm-up's imitation, before any reward, is kept beside them as warmup.safetensors.
     """
     device = resolve_device(config.loop.device)
+    check_terms(config.policy.reward)
     source = _source(config)
     torch.manual_seed(config.loop.seed)
     start = TraqPoint.from_pretrained(config.descriptor)
@@ -80,10 +82,8 @@ def train_policy(config: PolicyTraining, report: Report = lambda *_: None) -> Pa
     model.descriptor = start.descriptor
     channels_last(frozen(model.descriptor.to(device)))
 
-    average = MovingAverage(config.policy.moving_decay)
-    # With rewards from the first step on, the end of the imitation is what can be kept.
-    imitation = config.policy.warmup_share * (0.5 if config.policy.warmup_first else 1.0)
-    last_imitated = round(imitation * config.loop.steps)
+    average = MovingAverage(config.policy.sampled)
+    last_imitated = round(config.policy.warmup.imitation_share * config.loop.steps)
 
     def step(batch: SequenceBatch, index: int, generator: torch.Generator):
         if index == last_imitated:
