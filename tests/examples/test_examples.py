@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+import traqpoint as tp
 from traqpoint.cli.main import main
 from traqpoint.data.config import DataConfig
 from traqpoint.data.mixture import build_source
 from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.sampling import sample
 from traqpoint.image import read_image, write_image
+from traqpoint.io.stores import open_features, open_matches
 from traqpoint.models.traqpoint import TraqPoint
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -63,6 +65,21 @@ def test_track_video(frames, weights, tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "longest track: frames [0, 1, 2, 3]" in printed and f"drawn in {out}" in printed
     assert read_image(out).shape == (96, 128, 3)
+
+
+def test_own_matcher(frames, weights, tmp_path, capsys):
+    """By the API and by the command line: no match of the shifted pictures moves more than 40 pixels."""
+    own = f"{EXAMPLES / 'own_matcher.py'}:build"
+    extract = ["extract", str(frames), "--out", str(tmp_path / "f"), "--weights", weights, "--device", "cpu"]
+    assert main(extract) == 0
+    assert main(["match", str(tmp_path / "f"), "--matcher.method", own, "--device", "cpu"]) == 0
+    assert "6 pairs done" in capsys.readouterr().out
+    features, matches = open_features(tmp_path / "f"), open_matches(tmp_path / "f-matches")
+    a, b = features.read("0.png"), features.read("1.png")
+    found = tp.build_matcher(tp.MatcherConfig(own))(a, b)
+    assert torch.equal(found.indices, matches.read("0.png", "1.png").indices) and len(found) > 20
+    i, j = found.indices.unbind(1)
+    assert (a.keypoints[i] - b.keypoints[j]).norm(dim=1).max() < 40
 
 
 def test_train_on_worlds(monkeypatch, capsys):

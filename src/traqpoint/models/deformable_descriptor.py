@@ -1,4 +1,4 @@
-"""The authors' descriptor: a backbone, a deformable encoder over its four levels, and a matchability head (docs/method.md §7)."""
+"""The authors' descriptor: a backbone, a deformable encoder, and a matchability head (docs/method.md §7)."""
 
 from __future__ import annotations
 
