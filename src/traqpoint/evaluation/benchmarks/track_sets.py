@@ -24,7 +24,7 @@ OBSERVATION_RADIUS_PX = 2.5
 """Without depth, keypoints this near to an observation of a triangulated point are carried by that point's depth."""
 
 HOMOGRAPHIES: dict[str, Any] = {"image_size": 480, "zoom": (1.2, 1.6)}
-"""Of the HomographyConfig, as in benchmarks/homography_tracks.py: photos of 320 px are not blown up."""
+"""Of the HomographyConfig: photos of 320 px are not blown up."""
 
 
 @dataclass(frozen=True)
@@ -52,22 +52,45 @@ class TrackSet:
             progress(done, self.count)
 
 
+def in_memory(name: str, sequences: list[SequenceBatch]) -> TrackSet:
+    """Sequences (batch size 1) that are there already."""
+    return _track_set(name, len(sequences), sequences.__getitem__, None)
+
+
 def homography_set(
-    photos: str | Path, config: HomographyConfig | None = None, limit: int | None = None, seed: int = 0
+    photos: str | Path,
+    config: HomographyConfig | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    stride: int = 1,
 ) -> TrackSet:
-    """One homography sequence per photo below `photos`, or of `limit` of them, spread over the folder.
+    """One homography sequence per photo below `photos`: of every `stride`-th, or of `limit` of these, spread over all.
 
     Sequence i depends on the photo, `config` and `seed` alone. Raises DataError if there is no photo.
     """
     config = config or HomographyConfig(**HOMOGRAPHIES)
+    _check(config.num_frames, 1, stride)
     pictures = load_photos(photos)
-    chosen = _spread(len(pictures), limit)
+    every = range(0, len(pictures), stride)
+    chosen = [every[i] for i in _spread(len(every), limit)]
     source = HomographySequences(pictures, config)
 
     def make(i: int) -> SequenceBatch:
         return source.render([chosen[i]], torch.Generator().manual_seed(seed * 100_003 + chosen[i]))
 
-    return _track_set(f"homographies of {Path(photos).name}", len(chosen), make, config, seed=seed)
+    details = {"seed": seed, **({} if stride == 1 else {"stride": stride})}
+    return _track_set(f"homographies of {Path(photos).name}", len(chosen), make, config, **details)
+
+
+def milder(config: HomographyConfig, difficulty: float) -> HomographyConfig:
+    """Rotation, scale, shift, perspective and change of light by this share of what they are."""
+    if not difficulty >= 0:
+        raise ConfigError(f"difficulty must not be negative, got {difficulty}")
+    scaled = {name: difficulty * getattr(config, name) for name in _LINEAR}
+    return dataclasses.replace(config, scale=config.scale**difficulty, **scaled)
+
+
+_LINEAR = ("rotation_degrees", "translation", "perspective", "photometric")
 
 
 def worlds_set(config: WorldsConfig | None = None, count: int = 50, seed: int = 0) -> TrackSet:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from traqpoint.errors import ConfigError, DataError
-from traqpoint.inference.extractor import Image
+from traqpoint.errors import ConfigError, DataError, FormatError
+from traqpoint.inference.extractor import Image, load_image
 from traqpoint.inference.settings import FORMAT_OF_SUFFIX
 from traqpoint.io.hloc import HlocFeatures
 from traqpoint.io.npz import NpzFeatures
@@ -45,8 +45,14 @@ class StoredFeatures:
     def __call__(self, image: Image) -> Features:
         raise ConfigError(f"{self.config.name}: these features are known by image names, not by pixels")
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._store
+    def features(self, name: str, image: Image) -> Features:
+        """What is stored under `name`. Raises FormatError if there is nothing, or features of another image size."""
+        found, pixels = self.read(name), load_image(image)
+        width, height = pixels.shape[-1], pixels.shape[-2]
+        if found.image_size != (width, height):
+            size = "x".join(map(str, found.image_size))
+            raise FormatError(f"{name}: is {width}x{height}, and its stored features are of {size} pixels")
+        return found
 
     def read(self, name: str) -> Features:
         """The best max_keypoints features of image `name`. Raises FormatError if there are none or they are damaged."""
