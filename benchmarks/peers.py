@@ -60,7 +60,7 @@ class Options:
 
 
 def benchmarks(options: Options) -> dict[str, Benchmark]:
-    """Name -> benchmark. Sizes are chosen for the hour: DISK takes 3 s per image, COLMAP's verification 0.3 s per pair."""
+    """Name -> benchmark. Sizes are for the hour: DISK takes 3 s per image, COLMAP's verification 0.3 s per pair."""
     data, posed = options.data, options.data / "posed"
     size = {"max_keypoints": options.max_keypoints, "long_side": options.long_side}
     pose, homography, tracks, odometry, sfm, localization = (
@@ -115,7 +115,14 @@ COLUMNS = {
         "repeatability",
         "precision",
     ),
-    "odometry": ("ate_rmse_m", "rpe_translation_m", "rpe_rotation_deg", "mean_track_length", "inliers", "failed_frames"),
+    "odometry": (
+        "ate_rmse_m",
+        "rpe_translation_m",
+        "rpe_rotation_deg",
+        "mean_track_length",
+        "inliers",
+        "failed_frames",
+    ),
     "sfm": ("registered", "points", "mean_track_length", "reprojection_error_px", "centre_error_median", "auc_5"),
     "localization": ("position_error_median_units", "rotation_error_median_deg", "inliers", "map_points", "failed"),
 }
@@ -142,9 +149,7 @@ def main(options: Options) -> int:
             build_method(method, options.max_keypoints, options.long_side, options.peers, options.device)
             usable.append(method)
     for name, benchmark in benchmarks(options).items():
-        run = partial(
-            run_benchmark, benchmark, out=options.out / name, peers=options.peers, device=options.device
-        )
+        run = partial(run_benchmark, benchmark, out=options.out / name, peers=options.peers, device=options.device)
         finished = []
         for method in usable:
             began = time.perf_counter()

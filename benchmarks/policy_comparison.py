@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields, replace
@@ -34,12 +33,13 @@ from traqpoint.data.source import Source
 from traqpoint.data.worlds.source import Worlds
 from traqpoint.data.worlds.textures import load_textures
 from traqpoint.errors import ConfigError
+from traqpoint.files import atomic, claim, write_json
 from traqpoint.models.layers import channels_last
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.loss import warmup_loss
 from traqpoint.training.config import LoopConfig
 from traqpoint.training.experts import fast_heatmap
-from traqpoint.training.loop import claim_folder, learning_rate
+from traqpoint.training.loop import learning_rate
 from traqpoint.training.policy_step import MovingAverage, Weights, describe, policy_step
 from traqpoint.types import Geometry, SequenceBatch, map_tensors
 
@@ -115,9 +115,8 @@ def build_pool(options: Options) -> Path:
         descriptors.append(describe(images[-1].float() / 255, model).half())
         geometries.append(batch.geometry)
     pool = {"images": torch.stack(images), "descriptors": torch.stack(descriptors), "geometry": joined(geometries)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(pool, path.with_suffix(".part"))
-    os.replace(path.with_suffix(".part"), path)
+    with atomic(path) as partial:
+        torch.save(pool, partial)
     return path
 
 
@@ -223,13 +222,10 @@ def run(name: str, seed: int, options: Options, pool_path: Path) -> dict:
         trained = train(variant, seed, model, _pool(pool_path), options)
     model.eval()
     weights = options.work / "weights" / f"{name}-{seed}.safetensors"
-    weights.parent.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(weights, {"variant": name, "seed": str(seed)})
     numbers = _validation(options).judge(weights, options.max_keypoints)
     row = {"variant": name, "seed": seed, **trained, **numbers}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.with_suffix(".part").write_text(json.dumps(row))
-    os.replace(file.with_suffix(".part"), file)
+    write_json(file, row)
     return row
 
 
@@ -240,7 +236,7 @@ def main(options: Options) -> None:
     free = ("variants", "seeds", "workers")
     # Neither paths nor paths that were not given.
     protocol = {k: v for k, v in asdict(options).items() if isinstance(v, int | str) and k not in free}
-    claim_folder(options.work, protocol)
+    claim(options.work, options.work / "config.yaml", protocol)
     pool_path = build_pool(options)
     rows = []
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as executor:
@@ -259,8 +255,7 @@ def main(options: Options) -> None:
 def _keep(file: Path | None, protocol: dict, rows: list[dict]) -> None:
     if file is not None:
         content = {"protocol": protocol, "torch": torch.__version__, "rows": sorted(rows, key=_place)}
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(content, indent=1) + "\n")
+        write_json(file, content)
 
 
 def _place(row: dict) -> tuple[int, int]:

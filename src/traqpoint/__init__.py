@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from traqpoint._version import __version__
+
 if TYPE_CHECKING:
     from traqpoint.errors import TraqPointError as TraqPointError
     from traqpoint.inference.extractor import Extractor as Extractor
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from traqpoint.types import Matches as Matches
     from traqpoint.types import Tracks as Tracks
 
-__version__ = "0.1.0"
 
 _HOME = {
     "Extractor": "inference.extractor",

@@ -87,6 +87,10 @@ class Matches:
     def __len__(self) -> int:
         return self.indices.shape[0]
 
+    def flipped(self) -> Matches:
+        """The same matches from the second image to the first."""
+        return Matches(self.indices.flip(1), self.scores)
+
 
 @dataclass(frozen=True)
 class Tracks:

@@ -175,7 +175,7 @@ def test_bad_images_give_one_line_each_and_exit_code_1(tmp_path, photos, weights
         ["extract", "{tmp}/photos", "--out", "{tmp}/photos/0.png", "--weights", "{weights}"],
         ["extract", "{tmp}/photos", "--out", "{tmp}/o", "--weights", "{weights}", "--max-keypoints", "0"],
         ["match", "{tmp}/nothing"],
-        ["match", "{tmp}/photos", "--max-ratio", "3"],
+        ["match", "{tmp}/photos", "--matcher.mutual.max-ratio", "3"],
         ["track", "{tmp}/nothing.mp4", "--out", "{tmp}/o", "--weights", "{weights}"],
         ["info", "{tmp}/text.mp4"],
         ["extract", "{tmp}/photos", "--out", "{tmp}/text.mp4/o", "--weights", "{weights}"],

@@ -65,6 +65,6 @@ class Drive:
             if t not in missing:
                 features.write(name, self.features[t])
         for a, b in benchmark.on(self.sequence).inputs()[1]:
-            matches.write(features.key(a), features.key(b), self.matches(names.index(a), names.index(b)))
+            matches.write(a, b, self.matches(names.index(a), names.index(b)))
         failed = tuple(f"{names[t]}: broken" for t in missing)
         return Predictions("exact", features, matches, {"max_keypoints": 300}, failed)

@@ -7,14 +7,8 @@ from traqpoint.evaluation.benchmarks.pose import translation_angle_deg
 from traqpoint.geometry.epipolar import angle_between, fundamental_from_pose, sampson_distance
 from traqpoint.geometry.homography import apply_homography
 from traqpoint.geometry.transforms import rigid, rotation_from_quaternion
-from traqpoint.matching.verify import (
-    ESTIMATORS,
-    HOMOGRAPHY_USUAL,
-    POSE_USUAL,
-    RobustConfig,
-    estimate_homography,
-    estimate_relative_pose,
-)
+from traqpoint.matching.config import ESTIMATORS, RobustConfig
+from traqpoint.matching.verify import HOMOGRAPHY_USUAL, POSE_USUAL, estimate_homography, estimate_relative_pose
 
 K_A = torch.tensor([[800.0, 0, 320.5], [0, 810, 240.5], [0, 0, 1]], dtype=torch.float64)
 K_B = torch.tensor([[1200.0, 0, 500], [0, 1190, 380], [0, 0, 1]], dtype=torch.float64)

@@ -7,7 +7,7 @@ from drive import SIZE, Drive, K
 from traqpoint.data.testsets.odometry import OdometrySequence
 from traqpoint.errors import ConfigError
 from traqpoint.geometry.camera import Camera
-from traqpoint.matching.verify import RobustConfig
+from traqpoint.matching.config import RobustConfig
 from traqpoint.odometry.estimate import OdometryConfig, estimate_path
 
 

@@ -7,7 +7,7 @@ import torch
 
 from traqpoint.data.homography import HomographyConfig, HomographySequences
 from traqpoint.data.worlds.source import WorldsConfig
-from traqpoint.errors import ConfigError, DataError, WeightsError
+from traqpoint.errors import ConfigError, DataError, FormatError, WeightsError
 from traqpoint.geometry.warp import HomographyGeometry
 from traqpoint.image import write_image
 from traqpoint.models.traqpoint import TraqPoint
@@ -224,8 +224,8 @@ def test_a_file_in_the_folders_place_is_named_before_anything_is_read(photos, tm
 
 
 def test_a_damaged_configuration_is_named(photos, tmp_path):
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"config\.json: damaged"):
+    (tmp_path / "config.yaml").write_text("{")
+    with pytest.raises(FormatError, match=r"config\.yaml: not a readable YAML"):
         train_descriptor(descriptor_run(photos, tmp_path, 1))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import platform
 import time
@@ -15,14 +14,16 @@ from typing import Any
 
 import torch
 
-from traqpoint import __version__, optional
+from traqpoint import optional
+from traqpoint._version import __version__
 from traqpoint.apps.demo_pictures import draw_pair, write_stack, write_trails
 from traqpoint.apps.demo_scenes import FLIGHT, FLIGHT_SEED, PHOTOGRAPHS, camera_flight, motorcycle, require_pictures
 from traqpoint.data.worlds.source import WorldsConfig
 from traqpoint.errors import DataError
-from traqpoint.evaluation.methods.peers import build_peer
-from traqpoint.evaluation.metrics.tracks import NO_SCORES, Method, TrackScores, track_scores
+from traqpoint.evaluation.methods.method import Method, build_method
+from traqpoint.evaluation.metrics.tracks import NO_SCORES, TrackScores, track_scores
 from traqpoint.evaluation.metrics.video_tracks import LONG_TRACK, video_track_scores
+from traqpoint.files import write_json
 from traqpoint.geometry.warp import DepthGeometry
 from traqpoint.inference.extractor import Extractor
 from traqpoint.inference.settings import describe_extractor
@@ -74,7 +75,7 @@ def run_demo(
     require_pictures()
     out = _folder(out)
     limit = extractor.config.max_keypoints
-    methods: dict[str, Method] = {OURS: extractor, **{name: build_peer(name, limit) for name in CLASSICAL}}
+    methods: dict[str, Method] = {OURS: extractor, **{name: build_method(name, limit) for name in CLASSICAL}}
     tick = _Ticker(progress, total=len(methods) * (2 + flight.num_frames) + flight.num_frames)
 
     pair = motorcycle()
@@ -101,7 +102,7 @@ def run_demo(
 
     tracker_rows = {name: dataclasses.asdict(s) for name, s in judged.items()}
     report = DemoReport(_protocol(extractor, flight), motorcycle_rows, flight_rows, tracker_rows)
-    _write_text(out / FILES[3], json.dumps(dataclasses.asdict(report), indent=2) + "\n")
+    write_json(out / FILES[3], dataclasses.asdict(report))
     return report
 
 
@@ -181,7 +182,7 @@ def _protocol(extractor: Extractor, flight: WorldsConfig) -> dict[str, Any]:
         "matcher": "mutual nearest neighbours",
         "threshold_px": THRESHOLD_PX,
         "flight_window_frames": min(WINDOW, flight.num_frames),
-        "tracker": dataclasses.asdict(TRACKER),
+        "tracker": TRACKER.described(),
         "extractor": describe_extractor(extractor),
         "motorcycle": "Middlebury 2014 Motorcycle, 741 x 500, occlusion from the left view's disparity",
         "flight": dataclasses.asdict(flight) | {"seed": FLIGHT_SEED, "textures": PHOTOGRAPHS},
@@ -209,9 +210,3 @@ def _folder(out: str | Path) -> Path:
     except OSError as error:
         raise DataError(f"{path}: cannot be used as a folder for the results ({error.strerror})") from None
     return path
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from traqpoint import optional
+from traqpoint.files import atomic
 from traqpoint.image import write_image
 from traqpoint.io.video import VideoWriter
 from traqpoint.matching.mutual import match
@@ -39,7 +40,8 @@ def draw_pair(features: list[Features], sequence: SequenceBatch, threshold_px: f
 
 def write_stack(path: Path, panels: Mapping[str, np.ndarray]) -> None:
     """Panels of one width below each other, each under its caption, into an image file, whole or not at all."""
-    _write(path, np.vstack([captioned(panel, caption) for caption, panel in panels.items()]))
+    with atomic(path) as partial:
+        write_image(partial, np.vstack([captioned(panel, caption) for caption, panel in panels.items()]))
 
 
 def write_trails(
@@ -58,7 +60,8 @@ def write_trails(
             drawn = np.hstack(panels)
             writer.write(drawn)
             progress()
-        _write(picture, drawn)
+        with atomic(picture) as partial:
+            write_image(partial, drawn)
 
 
 def pixels(image: Tensor) -> np.ndarray:
@@ -75,12 +78,3 @@ def captioned(image: np.ndarray, text: str) -> np.ndarray:
     scale *= min(1.0, (image.shape[1] - 20) / max(width, 1))
     cv2.putText(bar, text, (10, BAR_PX - 11), font, scale, (240, 240, 240), 1, cv2.LINE_AA)
     return np.vstack([bar, image])
-
-
-def _write(path: Path, image: np.ndarray) -> None:
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        write_image(partial, image)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from traqpoint.data.testsets.odometry import read_image_sequence
 from traqpoint.errors import ConfigError
 from traqpoint.evaluation.benchmarks.odometry import OdometryBenchmark
 from traqpoint.evaluation.result import Result
+from traqpoint.files import atomic
 from traqpoint.image import list_images, write_image
 from traqpoint.inference.extractor import Extractor
 from traqpoint.io.trajectory import Trajectory
@@ -55,8 +56,7 @@ def _frames(video: Path, out: Path, every: int, max_frames: int | None) -> list[
         if number % every == 0:
             path = out / "frames" / f"{number:06}.png"
             if not path.is_file():
-                partial = path.with_name(".partial.png")  # whoever is killed here leaves no half image
-                write_image(partial, frame)
-                partial.replace(path)
+                with atomic(path) as partial:
+                    write_image(partial, frame)
             paths.append(path)
     return paths

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from traqpoint.errors import ConfigError
-from traqpoint.matching.config import MatcherConfig
+from traqpoint.matching.config import Estimator, MatcherConfig, RobustConfig
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from traqpoint.evaluation.predict import Predictions
     from traqpoint.evaluation.result import Result
     from traqpoint.inference.pairs import Pair
-    from traqpoint.matching.verify import RobustConfig
     from traqpoint.progress import Progress
 
 
@@ -77,8 +76,7 @@ class Benchmark:
         """All that the numbers of a variant depend on besides the method."""
         benchmark = next(kind for kind in type(self).__mro__ if "kind" in vars(kind))
         fields = [item.name for item in dataclasses.fields(benchmark) if "place" not in item.metadata]
-        own = {name: getattr(self, name) for name in fields}
-        own = {key: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value for key, value in own.items()}
+        own = {name: getattr(self, name) for name in fields} | {"matcher": self.matcher.described()}
         return own if self.sweep is None else {**own, self.sweep: [variant]}
 
     def inputs(self) -> tuple[Mapping[str, Path], Sequence[Pair]]:
@@ -114,14 +112,13 @@ class EstimatorBenchmark(Benchmark):
 
     sweep: ClassVar[str | None] = "estimators"
 
-    estimators: tuple[Literal["opencv-ransac", "opencv-magsac", "poselib"], ...] = ("opencv-ransac",)
+    estimators: tuple[Estimator, ...] = ("opencv-ransac",)
     """The numbers of different estimators cannot be compared: each has a folder and a table of its own."""
     threshold_px: float | None = None
     """Inlier threshold. By default 3 for homographies; for poses 0.5 (OpenCV's RANSAC), 1 (MAGSAC) and 2 (PoseLib)."""
 
     def robust(self, estimator: str) -> RobustConfig:
         """The estimator of that name, the first one by default."""
-        from traqpoint.matching.verify import RobustConfig
 
         chosen = next(name for name in self.estimators if estimator in ("", name))
         return RobustConfig(chosen, self.threshold_px)

@@ -17,10 +17,11 @@ from traqpoint._version import __version__
 from traqpoint.device import resolve_device
 from traqpoint.errors import DataError, FormatError
 from traqpoint.evaluation.methods.method import Method, label
+from traqpoint.files import claim
 from traqpoint.inference.pairs import Pair
 from traqpoint.inference.pipeline import extract_folder, extract_into, match_into, match_pairs
-from traqpoint.inference.settings import claim, describe_extractor, settings_path
-from traqpoint.inference.source import named
+from traqpoint.inference.settings import describe_extractor, settings_path
+from traqpoint.inference.source import by_name
 from traqpoint.io.memory import MemoryFeatures, MemoryMatches
 from traqpoint.io.npz import NpzFeatures, NpzMatches
 from traqpoint.io.stores import FeatureStore, MatchStore
@@ -93,6 +94,7 @@ def predict(
     holds predictions of another configuration.
     """
     matcher = matcher or MatcherConfig()
+    match = build_matcher(matcher)  # what it lacks is told before anything is extracted
     absent = [name for name, path in images.items() if not path.is_file()]
     if absent and (missing == "error" or len(absent) == len(images)):
         first = ", ".join(str(images[name]) for name in absent[:3])
@@ -109,7 +111,7 @@ def predict(
     device = getattr(method.config, "device", "cpu")
     if chosen and out is None:
         on = resolve_device(device)
-        match_into(matches, features, chosen, build_matcher(matcher), on, progress=progress)
+        match_into(matches, features, chosen, match, on, progress=progress)
     elif chosen and out is not None:
         match_pairs(out / "features", chosen, out / "matches", matcher, device, progress=progress)
     return Predictions(label(method), features, matches, protocol_of(method, matcher), tuple(failed), out)
@@ -132,7 +134,7 @@ def predict_sequences(
         config = {"verb": "extract", "format": "npz", "extractor": describe_extractor(method)}
         path = out / "features"
         claim(path, settings_path(path), config, bool(store.names()), False, store.clear)
-    features_of = named(method)
+    features_of = by_name(method)
     for done, (name, sequence) in enumerate(sequences, start=1):
         for image, frame in zip(sequence.images[0], frame_names(name, sequence), strict=True):
             if frame not in store:

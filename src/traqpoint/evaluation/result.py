@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from traqpoint.errors import ConfigError, FormatError
-from traqpoint.inference.settings import plain
+from traqpoint.files import atomic, plain, write_json
 
 METHOD_FIELDS = frozenset({"extractor"})
 """Protocol fields that say which method it was: they may differ in a comparison."""
@@ -40,7 +39,6 @@ class Result:
 
     def save(self, path: Path) -> None:
         """Write `path` (.json) and the arrays beside it (.npz). The .json is complete or absent."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)  # or old numbers would stand beside new arrays if we were killed in between
         content = {
             "benchmark": self.benchmark,
@@ -49,12 +47,9 @@ class Result:
             "protocol": plain(self.protocol),
             "notes": list(self.notes),
         }
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        with partial.open("wb") as file:
-            np.savez(file, **self.arrays)  # type: ignore[arg-type]
-        partial.replace(path.with_suffix(".npz"))
-        partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        partial.replace(path)
+        with atomic(path.with_suffix(".npz")) as partial:
+            np.savez(partial, **self.arrays)  # type: ignore[arg-type]
+        write_json(path, content, allow_nan=False)
 
     @classmethod
     def load(cls, path: Path) -> Result:

@@ -12,7 +12,8 @@ from traqpoint.errors import ConfigError, MissingDependencyError
 from traqpoint.evaluation.benchmark import Benchmark
 from traqpoint.evaluation.methods.method import Method, as_method, build_method, label
 from traqpoint.evaluation.result import Result, markdown_table
-from traqpoint.inference.settings import claim, describe_extractor, plain, read_settings
+from traqpoint.files import plain, read_settings, write_settings
+from traqpoint.inference.settings import describe_extractor
 from traqpoint.progress import Bar, Progress, no_bar
 
 
@@ -87,4 +88,4 @@ def _keep(result: Result, folder: Path, settings: dict[str, Any]) -> None:
     file.unlink(missing_ok=True)
     result.save(folder / "result.json")
     # Last: its presence says that the result is of these settings.
-    claim(folder, file, settings, found=False, overwrite=False, clear=lambda: None)
+    write_settings(file, settings)

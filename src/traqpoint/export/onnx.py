@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from traqpoint import optional
 from traqpoint.errors import ConfigError
+from traqpoint.files import atomic
 from traqpoint.models.traqpoint import TraqPoint
 
 
@@ -52,14 +52,12 @@ def export_onnx(weights: str | Path, path: str | Path, image_size: tuple[int, in
     width, height = image_size
     if width < model.stride or height < model.stride or width % model.stride or height % model.stride:
         raise ConfigError(f"image_size must be multiples of {model.stride}, got {width}x{height}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _quiet():
+    with atomic(path) as partial, warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _quiet():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             _Dense(model),
             (torch.zeros(2, 3, height, width),),
-            str(temporary),
+            str(partial),
             input_names=["images"],
             output_names=["logits", "descriptors"],
             dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},),
@@ -67,5 +65,4 @@ def export_onnx(weights: str | Path, path: str | Path, image_size: tuple[int, in
             external_data=False,
             verbose=False,
         )
-    os.replace(temporary, path)
     return path

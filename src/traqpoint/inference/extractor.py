@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,14 +31,14 @@ class Extractor:
     """
 
     def __init__(self, weights: str | Path | TraqPoint = "traqpoint-s", **options) -> None:
-        """weights: packaged name, path, or a model (which is then folded for inference). options: ExtractorConfig."""
+        """weights: packaged name, path, or a model, which stays as it is. options: ExtractorConfig."""
         unknown = set(options) - set(ExtractorConfig.__dataclass_fields__)
         if unknown:
             raise ConfigError(f"unknown option {', '.join(sorted(unknown))}")
         name = type(weights).__name__ if isinstance(weights, TraqPoint) else str(weights)
         self.config = ExtractorConfig(weights=name, **options)
         self.device = resolve_device(self.config.device)
-        model = weights if isinstance(weights, TraqPoint) else TraqPoint.from_pretrained(weights)
+        model = copy.deepcopy(weights) if isinstance(weights, TraqPoint) else TraqPoint.from_pretrained(weights)
         self.model = channels_last(model.folded().to(self.device))
 
     def __call__(self, image: Image) -> Features:

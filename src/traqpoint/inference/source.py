@@ -18,7 +18,7 @@ class FeatureSource(Protocol):
         ...
 
 
-def named(extractor: Callable[..., Features] | FeatureSource) -> Callable[[str, Image], Features]:
+def by_name(extractor: Callable[..., Features] | FeatureSource) -> Callable[[str, Image], Features]:
     """(name, image) -> Features: a source's own, or of an extractor, which needs no name."""
     if isinstance(extractor, FeatureSource):
         return extractor.features

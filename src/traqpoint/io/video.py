@@ -12,6 +12,7 @@ import numpy as np
 
 from traqpoint import optional
 from traqpoint.errors import ImageError
+from traqpoint.files import atomic
 from traqpoint.image import IMAGE_SUFFIXES, list_images, read_image
 
 Source = str | Path | int | Iterable[str | Path | np.ndarray]
@@ -101,18 +102,18 @@ class VideoWriter:
     def __init__(self, path: str | Path, fps: float = 15.0) -> None:
         self.path = Path(path)
         self.fps = fps
-        self._partial = self.path.with_name(f".{self.path.stem}.partial{self.path.suffix}")
+        self._file = atomic(self.path)
         self._writer: Any = None
         self._size = (0, 0)
 
     def write(self, frame: np.ndarray) -> None:
         cv2 = optional.load("cv2")
         if self._writer is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            partial = self._file.__enter__()
             height, width = frame.shape[:2]
             self._size = (width + width % 2, height + height % 2)
             codec = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._partial), codec, self.fps, self._size)
+            self._writer = cv2.VideoWriter(str(partial), codec, self.fps, self._size)
             if not self._writer.isOpened():
                 raise ImageError(f"{self.path}: this video cannot be written (use the suffix .mp4)")
         self._writer.write(np.ascontiguousarray(self._fitted(frame)[..., ::-1]))
@@ -136,7 +137,4 @@ class VideoWriter:
         if self._writer is None:
             return
         self._writer.release()
-        if error is None:
-            self._partial.replace(self.path)
-        else:
-            self._partial.unlink(missing_ok=True)
+        self._file.__exit__(kind, error, trace)

@@ -11,6 +11,7 @@ from torch import Tensor
 from traqpoint import optional
 from traqpoint.errors import ConfigError, FormatError, WeightsError
 from traqpoint.geometry.pixels import opencv_from_colmap
+from traqpoint.matching.config import LightGlueConfig, MatcherConfig
 from traqpoint.types import Device, Features, Matches
 
 
@@ -18,14 +19,13 @@ class LightGlue:
     """Matches two images' features with weights trained for these very descriptors.
 
     weights: a state dict as LightGlue's authors or kornia publish them (.pth, .safetensors); widths, heads and layers
-    are read off it. min_score: smallest match probability (authors: 0.1). Nothing is ever downloaded.
-    Raises WeightsError if the file is missing or is not LightGlue's.
+    are read off it. min_score: smallest match probability (authors: 0.1). device: by default where the features are.
+    Nothing is ever downloaded. Raises WeightsError if the file is missing or is not LightGlue's.
     """
 
-    def __init__(self, weights: str | Path, min_score: float = 0.1, device: Device = "cpu") -> None:
-        if not 0 <= min_score <= 1:
-            raise ConfigError(f"min_score must lie in [0, 1], got {min_score}")
-        self.path = Path(weights)
+    def __init__(self, weights: str | Path, min_score: float = 0.1, device: Device | None = None) -> None:
+        LightGlueConfig(min_score=min_score)  # checks the range
+        self.path, self.device = Path(weights), device
         state = _state(self.path)
         rotary, attention = state.get("posenc.Wr.weight"), state.get("transformers.0.self_attn.Wqkv.weight")
         if rotary is None or attention is None:
@@ -55,8 +55,7 @@ class LightGlue:
         wrong = [*(f"missing {k}" for k in problems.missing_keys if k in needed), *problems.unexpected_keys]
         if wrong:
             raise WeightsError(f"{self.path}: not LightGlue's weights: {len(wrong)} tensors do not fit ({wrong[0]})")
-        self.model = model.to(device).eval()
-        self.device = torch.device(device)
+        self.model = model.eval()
 
     @torch.inference_mode()
     def __call__(self, features_a: Features, features_b: Features) -> Matches:
@@ -74,16 +73,28 @@ class LightGlue:
         device = features_a.keypoints.device
         if not len(features_a) or not len(features_b):
             return Matches(torch.empty(0, 2, dtype=torch.long, device=device), torch.empty(0, device=device))
-        out = self.model({"image0": self._input(features_a), "image1": self._input(features_b)})
+        on = device if self.device is None else torch.device(self.device)
+        self.model.to(on)
+        out = self.model({"image0": _input(features_a, on), "image1": _input(features_b, on)})
         return Matches(out["matches"][0].to(device), out["scores"][0].float().to(device))
 
-    def _input(self, features: Features) -> dict[str, Tensor]:
-        # LightGlue normalises by the image's size; its published weights saw keypoints at integer pixel centres.
-        return {
-            "keypoints": opencv_from_colmap(features.keypoints).clamp(min=0)[None].to(self.device),
-            "descriptors": features.descriptors[None].float().to(self.device),
-            "image_size": torch.tensor([features.image_size], device=self.device),
-        }
+
+def build(config: MatcherConfig) -> LightGlue:
+    """Raises ConfigError if the configuration names no weights: untrained ones would match at random."""
+    if config.lightglue.weights is None:
+        raise ConfigError(
+            "the matcher lightglue needs weights that were trained for these features: --matcher.lightglue.weights FILE"
+        )
+    return LightGlue(config.lightglue.weights, config.lightglue.min_score)
+
+
+def _input(features: Features, device: torch.device) -> dict[str, Tensor]:
+    # LightGlue normalises by the image's size; its published weights saw keypoints at integer pixel centres.
+    return {
+        "keypoints": opencv_from_colmap(features.keypoints).clamp(min=0)[None].to(device),
+        "descriptors": features.descriptors[None].float().to(device),
+        "image_size": torch.tensor([features.image_size], device=device),
+    }
 
 
 def _state(path: Path) -> dict[str, Tensor]:

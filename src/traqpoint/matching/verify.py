@@ -2,58 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from traqpoint import optional
-from traqpoint.errors import ConfigError
 from traqpoint.geometry.transforms import homogeneous
+from traqpoint.matching.config import RobustConfig, Usual
 
-ESTIMATORS = ("opencv-ransac", "opencv-magsac", "poselib")
-Estimator = Literal["opencv-ransac", "opencv-magsac", "poselib"]
-
-POSE_USUAL = {"opencv-ransac": (0.5, 1000), "opencv-magsac": (1.0, 10_000), "poselib": (2.0, 100_000)}
+POSE_USUAL: Usual = {"opencv-ransac": (0.5, 1000), "opencv-magsac": (1.0, 10_000), "poselib": (2.0, 100_000)}
 """Threshold in pixels and iterations at most: LoFTR's and TraqPoint's, ours, and glue-factory's."""
-HOMOGRAPHY_USUAL = {"opencv-ransac": (3.0, 2000), "opencv-magsac": (3.0, 10_000), "poselib": (3.0, 100_000)}
+HOMOGRAPHY_USUAL: Usual = {"opencv-ransac": (3.0, 2000), "opencv-magsac": (3.0, 10_000), "poselib": (3.0, 100_000)}
 """The same for homographies: LoFTR's threshold for all, OpenCV's iterations, ours, PoseLib's."""
-Usual = dict[str, tuple[float, int]]
-
-
-@dataclass(frozen=True)
-class RobustConfig:
-    """How a model is estimated from matches with outliers."""
-
-    estimator: Estimator = "opencv-ransac"
-    """OpenCV's RANSAC, as in the published tables; OpenCV's MAGSAC++; PoseLib's LO-RANSAC."""
-    threshold_px: float | None = None
-    """Inlier threshold in pixels of the calibrated images; by default what is usual for the estimator."""
-    max_iterations: int | None = None
-    """Samples drawn at most; by default what is usual for the estimator."""
-    confidence: float = 0.99999
-    """Stop once a better model is that improbable (SuperGlue's value)."""
-
-    def __post_init__(self) -> None:
-        if self.estimator not in ESTIMATORS:
-            raise ConfigError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {self.estimator!r}")
-        if self.threshold_px is not None and not self.threshold_px > 0:
-            raise ConfigError(f"threshold_px must be positive, got {self.threshold_px}")
-        if self.max_iterations is not None and self.max_iterations < 1:
-            raise ConfigError(f"max_iterations must be at least 1, got {self.max_iterations}")
-        if not 0 < self.confidence < 1:
-            raise ConfigError(f"confidence must lie in (0, 1), got {self.confidence}")
-
-    def resolved(self, usual: Usual) -> RobustConfig:
-        """With what is usual for the estimator in place of None: the numbers that a result's protocol states."""
-        threshold_px, max_iterations = usual[self.estimator]
-        return replace(
-            self,
-            threshold_px=self.threshold_px or threshold_px,
-            max_iterations=self.max_iterations or max_iterations,
-        )
 
 
 @dataclass(frozen=True)

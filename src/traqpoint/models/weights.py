@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from traqpoint import optional
 from traqpoint.errors import ConfigError, MissingDependencyError, WeightsError
+from traqpoint.files import atomic
 
 FOLDER = Path(__file__).parent.parent / "weights"
 """Where the weights that ship with the package lie."""
@@ -78,13 +78,10 @@ def write(path: str | Path, state: Mapping[str, Tensor], config: dict[str, Any],
     """Write tensors, configuration and metadata at once or not at all; returns the content hash."""
     from safetensors.torch import save_file
 
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().contiguous() for k, v in state.items()}
     digest = content_hash(tensors)
-    temporary = path.with_name(path.name + ".part")
-    save_file(tensors, temporary, metadata={**metadata, "config": json.dumps(config), "sha256": digest})
-    os.replace(temporary, path)
+    with atomic(path) as partial:
+        save_file(tensors, partial, metadata={**metadata, "config": json.dumps(config), "sha256": digest})
     return digest
 
 

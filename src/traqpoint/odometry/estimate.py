@@ -18,7 +18,8 @@ from traqpoint.data.testsets.odometry import OdometrySequence
 from traqpoint.errors import ConfigError
 from traqpoint.geometry.transforms import homogeneous, invert_rigid
 from traqpoint.io.trajectory import Trajectory
-from traqpoint.matching.verify import POSE_USUAL, RobustConfig, estimate_relative_pose
+from traqpoint.matching.config import RobustConfig
+from traqpoint.matching.verify import POSE_USUAL, estimate_relative_pose
 from traqpoint.types import Features, Matches
 
 PairReader = Callable[[int, int], tuple[Features, Features, Matches] | None]

@@ -8,19 +8,21 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from traqpoint import optional
 from traqpoint.errors import ImageError
+from traqpoint.files import atomic, claim, remove_partials
 from traqpoint.geometry.camera import Camera
 from traqpoint.image import read_image
-from traqpoint.inference.config import MappingConfig
 from traqpoint.inference.pairs import Pair
-from traqpoint.inference.pipeline import FeatureStore, MatchStore, Progress
-from traqpoint.inference.settings import claim
 from traqpoint.io.colmap_model import NO_POINT, ColmapModel, model_from_pycolmap, read_model
+from traqpoint.io.stores import FeatureStore, MatchStore
+from traqpoint.progress import Progress
+from traqpoint.sfm.config import MappingConfig
 from traqpoint.sfm.verification import build_database, read_stamp, seeded, stamp_path, write_stamp
 
 
@@ -75,7 +77,7 @@ def map_database(
     progress: Progress | None = None,
 ) -> Reconstruction:
     """Sparse models from what `build_database` wrote; see `reconstruct`."""
-    stamp, sparse, partial = out / "summary.json", out / "sparse", out / ".sparse.partial"
+    stamp, sparse = out / "summary.json", out / "sparse"
 
     def clear() -> None:
         stamp.unlink(missing_ok=True)
@@ -90,25 +92,23 @@ def map_database(
     if not overwrite and done.get("content") == inputs["content"] and (largest.is_dir() or not done["stats"]["models"]):
         return Reconstruction(largest if done["stats"]["models"] else None, done["stats"], tuple(done["notes"]))
     clear()
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    remove_partials(sparse)
     run = _global if config.mapper == "global" else _incremental
-    with seeded(config):
-        models = run(database, partial, config, known_cameras, len(images), progress)
+    with TemporaryDirectory(".partial", ".sparse.", out) as work, seeded(config):
+        models = run(database, Path(work), config, known_cameras, len(images), progress)
     models.sort(key=lambda model: (model.num_reg_images(), model.num_points3D()), reverse=True)
     notes = list(inputs["notes"])
     if not models:
         notes.append("no two images fit together: 0 images are registered")
     elif models[0].num_reg_images() < len(images):
         notes.append(f"{len(images) - models[0].num_reg_images()} of {len(images)} images are not registered")
-    shutil.rmtree(partial)
-    for number, model in enumerate(models):
-        model.update_point_3d_errors()
-        _colour(model, images)
-        (partial / str(number)).mkdir(parents=True)
-        model.write(partial / str(number))
     if models:
-        partial.replace(sparse)
+        with atomic(sparse) as partial:
+            for number, model in enumerate(models):
+                model.update_point_3d_errors()
+                _colour(model, images)
+                (partial / str(number)).mkdir(parents=True)
+                model.write(partial / str(number))
     found = model_from_pycolmap(models[0]) if models else None
     stats = {**model_stats(found, len(images)), **_database_stats(database), "models": float(len(models))}
     write_stamp(stamp, {"content": inputs["content"], "stats": stats, "notes": notes})

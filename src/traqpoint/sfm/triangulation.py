@@ -9,8 +9,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from traqpoint.inference.config import MappingConfig
+from traqpoint.files import atomic, remove_partials
 from traqpoint.io.colmap_model import ColmapModel, read_model
+from traqpoint.sfm.config import MappingConfig
 from traqpoint.sfm.verification import hash_of_poses, read_stamp, seeded, stamp_path, write_stamp
 
 
@@ -20,15 +21,15 @@ def triangulate(database: Path, cam_from_world: Mapping[str, Tensor], out: Path,
     database: of `build_database`, with known cameras. cam_from_world: (4, 4) float64 by image name; other images of the
     database are left out. The world is that of the poses.
     """
-    stamp, sparse, partial = out / "map.json", out / "sparse", out / ".sparse.partial"
+    stamp, sparse = out / "map.json", out / "sparse"
     content = read_stamp(stamp_path(database))["content"] + hash_of_poses(cam_from_world)
     if sparse.is_dir() and read_stamp(stamp).get("content") == content:
         return read_model(sparse)
     stamp.unlink(missing_ok=True)
-    for folder in (sparse, partial):
-        shutil.rmtree(folder, ignore_errors=True)
-    partial.mkdir(parents=True)
-    with seeded(config) as pycolmap:
+    shutil.rmtree(sparse, ignore_errors=True)
+    remove_partials(sparse)
+    with atomic(sparse) as partial, seeded(config) as pycolmap:
+        partial.mkdir()
         posed = pycolmap.Reconstruction()
         with closing(pycolmap.Database.open(database)) as db:
             for camera in db.read_all_cameras():
@@ -41,8 +42,7 @@ def triangulate(database: Path, cam_from_world: Mapping[str, Tensor], out: Path,
         options.random_seed, options.num_threads = config.seed, config.num_threads
         options.extract_colors = False
         model = pycolmap.triangulate_points(posed, database, partial, partial, options=options)
-    model.update_point_3d_errors()
-    model.write(partial)
-    partial.replace(sparse)
+        model.update_point_3d_errors()
+        model.write(partial)
     write_stamp(stamp, {"content": content})
     return read_model(sparse)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +15,15 @@ from torch import Tensor
 
 from traqpoint import optional
 from traqpoint.errors import DataError
+from traqpoint.files import atomic, remove_partials, write_json
 from traqpoint.geometry.camera import Camera
 from traqpoint.geometry.epipolar import essential_from_pose, sampson_distance
 from traqpoint.geometry.transforms import invert_rigid
-from traqpoint.inference.config import MappingConfig
 from traqpoint.inference.pairs import Pair, without_repeats
-from traqpoint.inference.pipeline import FeatureStore, MatchStore
 from traqpoint.io.colmap_db import ColmapDatabase, ColmapMatches
 from traqpoint.io.colmap_model import ColmapModel
+from traqpoint.io.stores import FeatureStore, MatchStore
+from traqpoint.sfm.config import MappingConfig
 from traqpoint.types import Matches
 
 MAX_ERROR_PX = 4.0
@@ -55,36 +55,33 @@ def build_database(
     if path.is_file() and read_stamp(stamp).get("content") == content:
         return path
     stamp.unlink(missing_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    for file in (partial, path):  # a killed run leaves logs, which SQLite would replay into a new file of that name
-        for suffix in ("", "-wal", "-shm"):
-            file.with_name(file.name + suffix).unlink(missing_ok=True)
-    with ColmapDatabase(partial) as database:
-        keypoints = {}
-        for name, image in images.items():
-            if name in features:
-                camera = None if cameras is None else cameras[name]
-                described = features.read(name)
-                database.write(name, described, image, camera, config.cameras == "shared")
-                keypoints[name] = described.keypoints
-        store = ColmapMatches(database)
-        for a, b in pairs:
-            key = (features.key(a), features.key(b))
-            if a in keypoints and b in keypoints and key in matches:
-                found = matches.read(*key)
-                store.write(a, b, found)
-                if cam_from_world is not None and cameras is not None:
-                    b_from_a = cam_from_world[b] @ invert_rigid(cam_from_world[a])
-                    kept = agreeing(found, (keypoints[a], keypoints[b]), (cameras[a], cameras[b]), b_from_a)
-                    store.write_verified(a, b, kept)
-        num_matched = len(store)
-    if cam_from_world is None:
-        with seeded(config) as pycolmap:
-            verifier, two_view = pycolmap.GeometricVerifierOptions(), pycolmap.TwoViewGeometryOptions()
-            verifier.num_threads, two_view.ransac.random_seed = config.num_threads, config.seed
-            pycolmap.geometric_verification(partial, verifier, two_view_geometry_options=two_view)
-    partial.replace(path)
+    remove_partials(path)  # a killed run leaves logs, which SQLite would replay into a new file of that name
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    with atomic(path) as partial:
+        with ColmapDatabase(partial) as database:
+            keypoints = {}
+            for name, image in images.items():
+                if name in features:
+                    camera = None if cameras is None else cameras[name]
+                    described = features.read(name)
+                    database.write(name, described, image, camera, config.cameras == "shared")
+                    keypoints[name] = described.keypoints
+            store = ColmapMatches(database)
+            for a, b in pairs:
+                if a in keypoints and b in keypoints and (a, b) in matches:
+                    found = matches.read(a, b)
+                    store.write(a, b, found)
+                    if cam_from_world is not None and cameras is not None:
+                        b_from_a = cam_from_world[b] @ invert_rigid(cam_from_world[a])
+                        kept = agreeing(found, (keypoints[a], keypoints[b]), (cameras[a], cameras[b]), b_from_a)
+                        store.write_verified(a, b, kept)
+            num_matched = len(store)
+        if cam_from_world is None:
+            with seeded(config) as pycolmap:
+                verifier, two_view = pycolmap.GeometricVerifierOptions(), pycolmap.TwoViewGeometryOptions()
+                verifier.num_threads, two_view.ransac.random_seed = config.num_threads, config.seed
+                pycolmap.geometric_verification(partial, verifier, two_view_geometry_options=two_view)
     notes = []
     if len(keypoints) < len(images):
         notes.append(f"{len(images) - len(keypoints)} of {len(images)} images have no features")
@@ -138,10 +135,8 @@ def read_stamp(path: Path) -> dict[str, Any]:
 
 
 def write_stamp(path: Path, content: dict[str, Any]) -> None:
-    """Mark a result as finished, atomically."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    partial.replace(path)
+    """Mark a result as finished."""
+    write_json(path, content)
 
 
 @contextmanager
@@ -176,10 +171,9 @@ def _content(
             found = features.read(name)
             digest.update(f" {found.image_size}".encode() + np.ascontiguousarray(found.keypoints).tobytes())
     for a, b in pairs:
-        key = (features.key(a), features.key(b))
         digest.update(f"\n{a} {b}".encode())
-        if key in matches:
-            digest.update(np.ascontiguousarray(matches.read(*key).indices).tobytes())
+        if (a, b) in matches:
+            digest.update(np.ascontiguousarray(matches.read(a, b).indices).tobytes())
     return digest.hexdigest()
 
 

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from traqpoint.errors import WeightsError
+from traqpoint.files import atomic
 
 
 def save_checkpoint(
     path: Path, step: int, module: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
 ) -> None:
     """Write the state after `step` updates."""
-    temporary = path.with_name(path.name + ".part")
     state = {
         "step": step,
         "module": module.state_dict(),
         "optimizer": optimizer.state_dict(),
         "generator": generator.get_state(),
     }
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+    with atomic(path, durable=True) as partial:
+        torch.save(state, partial)
 
 
 def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 import time
 from collections.abc import Callable
@@ -15,7 +13,6 @@ from torch import Tensor, nn
 from traqpoint.data.loader import Loader
 from traqpoint.data.source import Source
 from traqpoint.device import resolve_device
-from traqpoint.errors import ConfigError
 from traqpoint.models.layers import channels_last
 from traqpoint.training.checkpoint import load_checkpoint, save_checkpoint
 from traqpoint.training.config import LoopConfig
@@ -33,23 +30,6 @@ def learning_rate(progress: float, config: LoopConfig) -> float:
         return config.learning_rate * progress / 0.03
     cosine = (1 + math.cos(math.pi * (progress - 0.03) / 0.97)) / 2
     return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * cosine
-
-
-def claim_folder(out: Path, config: dict) -> None:
-    """Make the run's folder; a folder that holds a run of another configuration is refused (ConfigError)."""
-    out.mkdir(parents=True, exist_ok=True)
-    file = out / "config.json"
-    text = json.dumps(config, indent=2, default=str)
-    if file.exists():
-        try:
-            known = json.loads(file.read_text())
-        except ValueError:
-            raise ConfigError(f"{file}: damaged; remove it if this is the folder to train in") from None
-        if known != json.loads(text):
-            raise ConfigError(f"{out} holds a run with another configuration: choose another folder or remove it")
-    temporary = out / "config.json.part"
-    temporary.write_text(text)
-    temporary.replace(file)
 
 
 def run(
@@ -93,8 +73,3 @@ def run(
             report(i + 1, stats)
             if (i + 1) % config.checkpoint_every == 0 or i + 1 == config.steps:
                 save_checkpoint(checkpoint, i + 1, module, optimizer, generator)
-
-
-def as_dict(config) -> dict:
-    """A configuration dataclass as plain values, for files."""
-    return json.loads(json.dumps(dataclasses.asdict(config), default=str))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from traqpoint.data.source import Source
 from traqpoint.data.worlds.source import Worlds
 from traqpoint.device import resolve_device
 from traqpoint.errors import ConfigError
+from traqpoint.files import claim, plain
 from traqpoint.models import weights
 from traqpoint.models.base_descriptor import BaseDescriptor
 from traqpoint.models.convert import load_backbone
@@ -26,7 +28,7 @@ from traqpoint.models.layers import channels_last
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.training.config import DataConfig, DescriptorTraining, PolicyTraining
 from traqpoint.training.descriptor_step import descriptor_step
-from traqpoint.training.loop import Report, as_dict, claim_folder, run
+from traqpoint.training.loop import Report, run
 from traqpoint.training.policy_step import MovingAverage, policy_step, schedule
 from traqpoint.types import Device, SequenceBatch
 
@@ -69,14 +71,16 @@ def _source(config: DescriptorTraining | PolicyTraining) -> Source:
     return build_source(config.data, "cpu" if config.loop.workers else resolve_device(config.loop.device))
 
 
-def _identity(config: DescriptorTraining | PolicyTraining, start: str | None) -> dict:
-    """What makes a run this one: its configuration, and the hash of the weights `start` in case the file is replaced.
+def _claim(config: DescriptorTraining | PolicyTraining, start: str | None) -> None:
+    """The run's folder belongs to its configuration, and to the weights `start`, whose file may be replaced.
 
     All numbers of workers but 0 give the same batches, and a run may go on with another one.
     """
-    identity = as_dict(config)
+    identity = plain(dataclasses.asdict(config))
     identity["loop"]["workers"] = min(1, config.loop.workers)
-    return identity if start is None else identity | {"weights_sha256": weights.read(start)[1]["sha256"]}
+    if start is not None:
+        identity["weights_sha256"] = weights.read(start)[1]["sha256"]
+    claim(config.out, config.out / "config.yaml", identity)
 
 
 def train_descriptor(config: DescriptorTraining, report: Report = lambda *_: None) -> Path:
@@ -87,7 +91,7 @@ def train_descriptor(config: DescriptorTraining, report: Report = lambda *_: Non
     if config.backbone is not None and isinstance(model.descriptor, BaseDescriptor):
         load_backbone(model.descriptor.backbone, config.backbone)
     # Last: a wrong path above leaves no folder that then refuses the right one.
-    claim_folder(config.out, _identity(config, config.init))
+    _claim(config, config.init)
 
     def step(batch: SequenceBatch, index: int, generator: torch.Generator):
         return descriptor_step(batch, model, config.descriptor, generator)
@@ -109,7 +113,7 @@ def train_policy(config: PolicyTraining, report: Report = lambda *_: None) -> Pa
     frozen = TraqPoint.from_pretrained(config.descriptor)
     model = TraqPoint(frozen.config).train()
     model.descriptor = frozen.descriptor
-    claim_folder(config.out, _identity(config, config.descriptor))
+    _claim(config, config.descriptor)
     # Frozen means frozen: no gradient, and no running statistics either.
     channels_last(model.descriptor.to(device).eval().requires_grad_(False))
 

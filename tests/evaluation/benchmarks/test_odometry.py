@@ -8,7 +8,6 @@ from drive import FRAMES, Drive
 from traqpoint.evaluation.benchmarks.odometry import OdometryBenchmark
 from traqpoint.geometry.transforms import invert_rigid
 
-
 MODES = [("frame", "truth"), ("keyframe", "truth"), ("frame", "none"), ("keyframe", "none")]
 
 

@@ -16,6 +16,7 @@ from traqpoint.geometry.transforms import rigid
 from traqpoint.io.npz import NpzFeatures, NpzMatches
 from traqpoint.types import Features, Matches
 
+
 def judged(dataset, predictions, **options) -> Result:
     return PoseBenchmark(truth=Path(dataset.name), **options).on(dataset).score(predictions)
 

@@ -15,9 +15,9 @@ from traqpoint.errors import ConfigError, DataError, FormatError  # noqa: E402
 from traqpoint.evaluation.benchmarks.sfm import Photos, SfmBenchmark  # noqa: E402
 from traqpoint.evaluation.metrics.reconstruction import pair_errors_deg, pose_errors  # noqa: E402
 from traqpoint.geometry.transforms import rotation_from_quaternion  # noqa: E402
-from traqpoint.inference.config import MappingConfig  # noqa: E402
 from traqpoint.io.colmap_model import load_reconstruction  # noqa: E402
 from traqpoint.io.npz import NpzMatches  # noqa: E402
+from traqpoint.sfm.config import MappingConfig  # noqa: E402
 from traqpoint.sfm.mapping import reconstruct  # noqa: E402
 from traqpoint.sfm.truth import read_truth  # noqa: E402
 
@@ -175,7 +175,7 @@ def test_a_finished_model_is_read_and_a_half_written_one_made_again(exact_scene,
     shutil.rmtree(tmp_path / "sparse")
     assert run() == first and points.is_file()
     (tmp_path / "database.db.json").unlink()  # killed while the database was made
-    for name in (".database.db.partial", ".database.db.partial-wal", "database.db-wal"):
+    for name in (".database.1.partial.db", ".database.1.partial.db-wal", "database.db-wal"):
         (tmp_path / name).write_bytes(b"half of a page" * 400)
     assert run() == first and not (tmp_path / "database.db-wal").exists()
     assert run(scene.pairs[:10]).stats["verified_pairs"] == 10  # other inputs are another model

@@ -8,7 +8,7 @@ from traqpoint.data.testsets.hpatches import HomographyPair
 from traqpoint.evaluation.metrics.homography import corner_error, repeatability, score_plane
 from traqpoint.geometry.homography import apply_homography
 from traqpoint.geometry.transforms import scaling, translation
-from traqpoint.matching.verify import ESTIMATORS, RobustConfig
+from traqpoint.matching.config import ESTIMATORS, RobustConfig
 
 
 def test_repeatability_counts_both_directions_and_only_what_the_other_image_sees():

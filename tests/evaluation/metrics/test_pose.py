@@ -7,7 +7,8 @@ from two_views import POSE, K, points, turned_about_z, views
 from traqpoint.data.testsets.pairs import pose_pair
 from traqpoint.evaluation.metrics.pose import match_precision, score_pair, translation_angle_deg
 from traqpoint.geometry.transforms import rigid
-from traqpoint.matching.verify import RobustConfig
+from traqpoint.matching.config import RobustConfig
+
 
 @pytest.mark.parametrize(("degrees", "expected"), [(0, 0), (1e-5, 1e-5), (30, 30), (90, 90), (150, 30), (180, 0)])
 def test_translations_are_compared_as_lines(degrees, expected):

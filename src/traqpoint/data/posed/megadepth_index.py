@@ -13,6 +13,7 @@ import numpy as np
 from traqpoint.data.posed.sequences import check_band
 from traqpoint.data.source import CURRICULUM
 from traqpoint.errors import ConfigError, DataError, FormatError
+from traqpoint.files import atomic
 from traqpoint.io.scene_info import read_scene_info
 
 _CHALLENGE = "the Image Matching Challenge tests on it"
@@ -245,13 +246,9 @@ def build_sequences(scenes: Iterable[ScenePairs], config: IndexConfig) -> Sequen
 
 def write_index(path: str | Path, index: SequenceIndex) -> None:
     """Write an index as npz without pickles, complete or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
     arrays: dict[str, Any] = {field.name: getattr(index, field.name) for field in fields(SequenceIndex)}
-    with part.open("wb") as file:
+    with atomic(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, format=np.array(_FORMAT), **arrays)
-    part.replace(path)
 
 
 def read_index(path: str | Path) -> SequenceIndex:

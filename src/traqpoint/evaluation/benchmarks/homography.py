@@ -69,8 +69,11 @@ class HomographyBenchmark(EstimatorBenchmark):
         for pair in self.data.pairs:
             matched = found.pair(pair.name_a, pair.name_b)
             unreadable += matched is None
-            options = (robust, self.repeatable_px, self.judged_long_side, self.seed)
-            scores.append(FAILED if matched is None else score_plane(pair, *matched, *options))
+            if matched is None:
+                scores.append(FAILED)
+                continue
+            options = (self.repeatable_px, self.judged_long_side, self.seed)
+            scores.append(score_plane(pair, *matched, robust, *options))
         names = ("repeatability", "accuracy", "corner_px", "inliers", "matches")
         arrays = {name: np.array([getattr(score, name) for score in scores]) for name in names}
         for name in ("kind", "name_a", "name_b"):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from traqpoint.errors import ConfigError, DataError
 from traqpoint.evaluation.benchmark import Benchmark
-from traqpoint.inference.config import MappingConfig
+from traqpoint.sfm.config import MappingConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -178,9 +178,7 @@ class LocalizationBenchmark(Benchmark):
         rotation = float(angle_between(estimate[:3, :3], true[:3, :3]))
         return float(apart) * (self.metres_per_unit or 1.0), rotation, inliers, len(xy)
 
-    def _result(
-        self, found: Predictions, split: Split, points: ColmapModel, arrays: dict[str, np.ndarray]
-    ) -> Result:
+    def _result(self, found: Predictions, split: Split, points: ColmapModel, arrays: dict[str, np.ndarray]) -> Result:
         import numpy as np
 
         from traqpoint import optional

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from traqpoint.errors import ConfigError
 from traqpoint.evaluation.benchmark import Benchmark
+from traqpoint.matching.config import Estimator, RobustConfig
 
 if TYPE_CHECKING:
     from traqpoint.data.testsets.odometry import OdometrySequence
@@ -39,7 +40,7 @@ class OdometryBenchmark(Benchmark):
     (after Sim(3) alignment)."""
     window: int = 8
     """keyframe: a keyframe serves at most this many frames."""
-    estimator: Literal["opencv-ransac", "opencv-magsac", "poselib"] = "opencv-ransac"
+    estimator: Estimator = "opencv-ransac"
     """Of the essential matrices."""
     threshold_px: float | None = None
     """Inlier threshold; by default 0.5 for OpenCV's RANSAC, 1 for its MAGSAC and 2 for PoseLib."""
@@ -63,7 +64,6 @@ class OdometryBenchmark(Benchmark):
     @cached_property
     def config(self) -> OdometryConfig:
         """How the path is estimated."""
-        from traqpoint.matching.verify import RobustConfig
         from traqpoint.odometry.estimate import OdometryConfig
 
         return OdometryConfig(

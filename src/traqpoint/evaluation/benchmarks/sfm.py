@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from traqpoint.errors import DataError
 from traqpoint.evaluation.benchmark import Benchmark
-from traqpoint.inference.config import MappingConfig
+from traqpoint.inference.config import PairsConfig
+from traqpoint.sfm.config import MappingConfig
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from traqpoint.evaluation.predict import Predictions
     from traqpoint.evaluation.result import Result
     from traqpoint.inference.pairs import Pair
@@ -51,7 +54,7 @@ class Photos:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SfmBenchmark(Benchmark):
+class SfmBenchmark(Benchmark, PairsConfig):
     """Structure from motion by COLMAP on any folder of images: the table of the ETH local-feature benchmark."""
 
     kind: ClassVar[str] = "sfm"
@@ -67,10 +70,6 @@ class SfmBenchmark(Benchmark):
     """A table for each, from the same features and matches."""
     cameras: Literal["shared", "per-image"] = "shared"
     """shared: images of one size and EXIF focal length are one camera; per-image: each has its own."""
-    pairs: str = "exhaustive"
-    """exhaustive, sequential (in order of names), or a text file with two names per line."""
-    window: int = 5
-    """sequential: match each image with this many next ones."""
     limit: int | None = None
     """Only so many images: the one that shares most points of the true model with others, and those that share most
     with it."""
@@ -90,7 +89,7 @@ class SfmBenchmark(Benchmark):
             images = {name: path for name, path in images.items() if name in truth.images}
         folder = self.images.absolute()
         name = folder.parent.name if folder.name == "images" else folder.name
-        return Photos(name, images, select_pairs(self.pairs, list(images), self.window), truth)
+        return Photos(name, images, select_pairs(list(images), PairsConfig(self.pairs, self.window)), truth)
 
     def inputs(self) -> tuple[Mapping[str, Path], Sequence[Pair]]:
         return self.data.images, self.data.pairs
@@ -112,7 +111,7 @@ class SfmBenchmark(Benchmark):
         if self.known_cameras and truth is None:
             raise DataError("known cameras need a truth to take them from")
         cameras = true_cameras(images, truth, found.features) if self.known_cameras and truth is not None else None
-        mapper = variant or self.mappers[0]
+        mapper = next(name for name in self.mappers if variant in ("", name))
         config = MappingConfig(mapper=mapper, cameras=self.cameras, seed=self.seed, num_threads=1)
         with found.workplace(out) as (shared, own):
             database = shared / "database.db"  # mappers share the verified matches
@@ -120,7 +119,8 @@ class SfmBenchmark(Benchmark):
             mapped = map_database(database, images, own, config, self.known_cameras, progress=progress)
             model = mapped.model()
         stats = {**mapped.stats, "registered_share": mapped.stats["registered"] / len(images)}
-        arrays, notes = {}, [*found.failed, *mapped.notes]
+        arrays: dict[str, np.ndarray] = {}
+        notes = [*found.failed, *mapped.notes]
         protocol = {
             **found.protocol,
             "dataset": f"{self.data.name}, {len(images)} images",

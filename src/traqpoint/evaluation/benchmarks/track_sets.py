@@ -16,8 +16,8 @@ from traqpoint.data.posed.colmap import ColmapSet, stack_tracks
 from traqpoint.data.posed.frames import PosedSet, stack_geometry
 from traqpoint.data.worlds.source import Worlds, WorldsConfig
 from traqpoint.errors import ConfigError, DataError
-from traqpoint.inference.pipeline import Progress
-from traqpoint.inference.settings import plain
+from traqpoint.files import plain
+from traqpoint.progress import Progress
 from traqpoint.types import Frame, SequenceBatch
 
 OBSERVATION_RADIUS_PX = 2.5

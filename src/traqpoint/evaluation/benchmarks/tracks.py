@@ -101,11 +101,12 @@ class TracksBenchmark(Benchmark):
         from traqpoint.evaluation.metrics.tracks import NO_SCORES, bootstrap, track_scores
         from traqpoint.evaluation.predict import frame_names
         from traqpoint.evaluation.result import Result
+        from traqpoint.matching.run import build_matcher
 
-        scores = []
+        scores, matcher = [], build_matcher(self.matcher)
         for name, sequence in self.data:
             features = [found.features.read(frame) for frame in frame_names(name, sequence)]
-            scores.append(track_scores(features, sequence, self.threshold_px, self.matcher))
+            scores.append(track_scores(features, sequence, self.threshold_px, matcher))
         total = sum(scores, NO_SCORES)
         rows = [score.summary() for score in scores]
         per_sequence = {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}

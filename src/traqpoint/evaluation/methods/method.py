@@ -53,7 +53,7 @@ def build_method(
     """
     if name.startswith("features:"):
         return StoredFeatures(name.removeprefix("features:"), max_keypoints)
-    options = {"max_keypoints": max_keypoints, "long_side": long_side, "device": device, "peers": peers}
+    options: dict[str, Any] = {"max_keypoints": max_keypoints, "long_side": long_side, "device": device, "peers": peers}
     if name.startswith("kornia:"):
         return kornia.build(name, **options)
     if name in METHODS:

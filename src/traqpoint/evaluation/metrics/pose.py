@@ -12,7 +12,8 @@ from torch import Tensor
 from traqpoint.data.testsets.pairs import PosePair
 from traqpoint.evaluation.metrics.auc import auc
 from traqpoint.geometry.epipolar import angle_between, fundamental_from_pose, sampson_distance
-from traqpoint.matching.verify import RobustConfig, estimate_relative_pose
+from traqpoint.matching.config import RobustConfig
+from traqpoint.matching.verify import estimate_relative_pose
 
 THRESHOLDS_DEG = (5.0, 10.0, 20.0)
 

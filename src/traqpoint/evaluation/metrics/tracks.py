@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from traqpoint.matching.config import MatcherConfig
-from traqpoint.matching.run import match_with
+from traqpoint.matching.mutual import match
+from traqpoint.matching.run import Matcher
 from traqpoint.types import Features, PointState, SequenceBatch
 
 THRESHOLD_PX = 3.0
@@ -111,10 +111,9 @@ def track_scores(
     features: list[Features],
     sequence: SequenceBatch,
     threshold_px: float = THRESHOLD_PX,
-    matcher: MatcherConfig | None = None,
+    matcher: Matcher = match,
 ) -> TrackScores:
     """Scores of the features of one sequence (batch size 1); by default matched by plain mutual nearest neighbours."""
-    matcher = matcher or MatcherConfig()
     reference = features[0]
     matches = unknown = repeatable = candidates = 0
     visible, found = (torch.zeros(len(features) - 1, len(reference), dtype=torch.bool) for _ in range(2))
@@ -129,7 +128,7 @@ def track_scores(
         repeatable += int(near.sum() + near_back.sum())
         candidates += int(seen.sum() + seen_back.sum())
 
-        i, j = match_with(reference, target, matcher).indices.unbind(1)
+        i, j = matcher(reference, target).indices.unbind(1)
         known = forth.state[0] != PointState.UNKNOWN
         error = (forth.xy[0, i] - target.keypoints[j]).norm(dim=-1)
         correct = seen[i] & (error < threshold_px)
