@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from traqpoint.evaluation import TracksBenchmark, run_benchmark
 from traqpoint.image import read_image, write_image
 from traqpoint.models.traqpoint import TraqPoint
 
@@ -67,3 +68,15 @@ def test_train_on_worlds(monkeypatch, capsys):
     for line in lines:
         stats = {k: float(v) for k, v in (item.split() for item in line.split(": ")[1].split(", "))}
         assert np.isfinite(stats["loss"]) and 0 <= stats["reward"] <= 1
+
+
+def test_own_method(tmp_path):
+    """A file outside of the package is judged beside SIFT, under its own name, and finds planes that move."""
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    for i in range(2):
+        write_image(tmp_path / "photos" / f"{i}.png", cv2.resize(np.roll(noise, i, 0), (400, 400)))
+    mild = TracksBenchmark(photos=tmp_path / "photos", frames=3, difficulty=0.1, max_keypoints=200)
+    own, sift = run_benchmark(mild, [f"{EXAMPLES / 'own_method.py'}:build", "SIFT"])[""]
+    assert (own.method, sift.method) == ("own_method", "SIFT")
+    assert own.stats["keypoints"] == 200 and own.stats["completeness"] > 0.6
+    assert own.protocol["extractor"]["name"].endswith("own_method.py:build")

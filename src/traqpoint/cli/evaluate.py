@@ -43,7 +43,7 @@ class Evaluation(Benchmark):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pose(Evaluation, PoseBenchmark):
+class Pose(PoseBenchmark, Evaluation):
     __doc__ = PoseBenchmark.__doc__
     truth: tyro.conf.Positional[Path]
 
@@ -54,29 +54,29 @@ class Pose(Evaluation, PoseBenchmark):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Homography(Evaluation, HomographyBenchmark):
+class Homography(HomographyBenchmark, Evaluation):
     __doc__ = HomographyBenchmark.__doc__
     folder: tyro.conf.Positional[Path]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tracks(Evaluation, TracksBenchmark):
+class Tracks(TracksBenchmark, Evaluation):
     __doc__ = TracksBenchmark.__doc__
 
 
 @dataclass(frozen=True, kw_only=True)
-class Vo(Evaluation, OdometryBenchmark):
+class Vo(OdometryBenchmark, Evaluation):
     __doc__ = OdometryBenchmark.__doc__
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sfm(Evaluation, SfmBenchmark):
+class Sfm(SfmBenchmark, Evaluation):
     __doc__ = SfmBenchmark.__doc__
     images: tyro.conf.Positional[Path]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Localization(Evaluation, LocalizationBenchmark):
+class Localization(LocalizationBenchmark, Evaluation):
     __doc__ = LocalizationBenchmark.__doc__
     model: tyro.conf.Positional[Path]
     images: tyro.conf.Positional[Path]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from traqpoint.errors import ConfigError
@@ -31,8 +32,8 @@ def own_method(
             raise ConfigError(f"{name}: what it returns for an image is no Features, but {type(found).__name__}")
         return Raw(opencv_from_colmap(found.keypoints), found.scores, found.descriptors)
 
-    model = getattr(extract, "model", None)
-    return Peer(PeerConfig(name, max_keypoints, long_side, _source_of(extract), device), detect, model)
+    model = extract if isinstance(extract, torch.nn.Module) else getattr(extract, "model", None)
+    return Peer(PeerConfig(name, max_keypoints, long_side, f"source {_source_of(extract)}", device), detect, model)
 
 
 def _source_of(code: Any) -> str:
@@ -41,4 +42,4 @@ def _source_of(code: Any) -> str:
         file = inspect.getsourcefile(code if inspect.isroutine(code) else type(code))
         return hashlib.sha256(Path(str(file)).read_bytes()).hexdigest()[:16]
     except (OSError, TypeError):  # typed into an interpreter
-        return "unknown source"
+        return "unknown"
