@@ -7,6 +7,7 @@ returns maps a float (3, H, W) RGB image to Features: the image is shrunk alread
 """
 
 import cv2
+import numpy as np
 import torch
 
 from traqpoint.types import Features
@@ -18,10 +19,8 @@ def build(max_keypoints: int, **_):
         corners = cv2.goodFeaturesToTrack(grey, max_keypoints, qualityLevel=0.005, minDistance=3)
         places = [] if corners is None else corners[:, 0].tolist()  # best first
         patches = [cv2.resize(cv2.getRectSubPix(grey, (24, 24), place), (8, 8)) for place in places]
-        pixels = torch.tensor(patches).reshape(-1, 64).float()
-        xy = (
-            torch.tensor(places).reshape(-1, 2) + 0.5
-        )  # OpenCV counts from the first pixel's centre, we from its corner
+        pixels = torch.from_numpy(np.array(patches, dtype=np.float32)).reshape(-1, 64)
+        xy = torch.tensor(places).reshape(-1, 2) + 0.5  # OpenCV counts from the first pixel's centre
         scores = torch.linspace(1, 0.5, len(xy))
         return Features(xy, scores, pixels - pixels.mean(1, keepdim=True), (grey.shape[1], grey.shape[0]))
 

@@ -146,6 +146,15 @@ def test_without_a_folder_nothing_is_written_and_the_numbers_are_the_same(make, 
     assert make()[1].judge(build_method("SIFT", 2048)).stats == found["1"][0].stats
 
 
+def test_any_function_of_an_image_can_be_judged(make):
+    def mine(image):
+        return Features(torch.rand(7, 2), torch.ones(7), torch.eye(7), (image.shape[2], image.shape[1]))
+
+    assert make(max_keypoints=5)[1].judge(mine).stats["points"] == 5
+    (result,) = run_benchmark(make(max_keypoints=5)[1], [mine])["1"]
+    assert result.method == "mine" and result.stats["points"] == 5
+
+
 def test_names_are_built_to_the_benchmarks_limits(make):
     (result,) = run_benchmark(make(max_keypoints=20)[1], ["ORB"])["1"]
     assert 0 < result.stats["points"] <= 20

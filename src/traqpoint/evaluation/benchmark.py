@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from traqpoint.evaluation.result import Result
     from traqpoint.inference.pairs import Pair
     from traqpoint.progress import Progress
+    from traqpoint.types import Features
 
 
 PLACE = {"place": True}
@@ -96,11 +97,19 @@ class Benchmark:
         """Pass 2: the result of one variant. out: folder for what else is worth keeping, if anything is kept."""
         raise NotImplementedError
 
-    def judge(self, method: Method, out: Path | None = None, progress: Progress | None = None) -> Result:
-        """Both passes, everything in `out` or in memory. Raises ConfigError if there are several variants."""
+    def judge(
+        self, method: Callable[..., Features], out: Path | None = None, progress: Progress | None = None
+    ) -> Result:
+        """Both passes for one method (see `as_method`), everything in `out` or in memory.
+
+        Raises ConfigError if there are several variants.
+        """
+        from traqpoint.evaluation.methods.method import as_method
+
         if len(self.variants()) > 1:
             raise ConfigError(f"{', '.join(self.variants())} have a result each: use run_benchmark, or choose one")
-        return self.score(self.predict(method, out, progress), self.variants()[0], out, progress)
+        found = self.predict(as_method(method, self.max_keypoints, self.long_side), out, progress)
+        return self.score(found, self.variants()[0], out, progress)
 
     def draw(self, results: Sequence[Result], folder: Path, title: str) -> None:
         """Pictures of one variant's results into `folder`. Raises MissingDependencyError without matplotlib."""
