@@ -128,6 +128,5 @@ class EstimatorBenchmark(Benchmark):
 
     def robust(self, estimator: str) -> RobustConfig:
         """The estimator of that name, the first one by default."""
-
         chosen = next(name for name in self.estimators if estimator in ("", name))
         return RobustConfig(chosen, self.threshold_px)
