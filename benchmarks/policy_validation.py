@@ -7,12 +7,14 @@ from pathlib import Path
 
 import torch
 
-from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.config import HomographyConfig
+from traqpoint.data.homography import HomographySequences
 from traqpoint.data.photos import load_photos
 from traqpoint.data.posed.frames import fit_frame, stack_geometry
 from traqpoint.data.posed.rgbd_layouts import read_rgbd
 from traqpoint.data.testsets.pairs import PosePair, PosePairs, pose_pair
-from traqpoint.data.worlds.source import Worlds, WorldsConfig
+from traqpoint.data.worlds.config import WorldsConfig
+from traqpoint.data.worlds.source import Worlds
 from traqpoint.data.worlds.textures import load_textures
 from traqpoint.evaluation.benchmark import Benchmark
 from traqpoint.evaluation.benchmarks.odometry import OdometryBenchmark

@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in FILES}
 LAYERS = [
     {"types", "errors", "optional", "registry", "files", "progress", "_version"},
-    {"geometry", "image", "device"},
+    {"geometry", "image", "device", "tensors"},
     {"models", "policy", "matching", "tracking", "io"},
     {"data", "inference"},
     {"odometry", "sfm", "viz"},

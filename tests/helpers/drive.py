@@ -13,7 +13,7 @@ from traqpoint.io.trajectory import Trajectory
 from traqpoint.types import Features, Matches
 
 SIZE, FRAMES = (640, 480), 12
-K = torch.tensor([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]], dtype=torch.float64)
+PINHOLE = Camera("PINHOLE", SIZE, torch.tensor([500.0, 500, 320, 240], dtype=torch.float64))
 
 
 def drive(frames=FRAMES):
@@ -30,12 +30,12 @@ def drive(frames=FRAMES):
 class Drive:
     """Features and matches of exact projections of 300 points; `blank` frames have no keypoints."""
 
-    def __init__(self, noise=0.0, wrong=0.0, blank=(), camera=None, distortion=(), points=300):
+    def __init__(self, noise=0.0, wrong=0.0, blank=(), camera=None, points=300):
         self.truth = drive()
         generator = torch.Generator().manual_seed(0)
         low, high = torch.tensor([-12.0, -4, 4]), torch.tensor([12.0, 4, 30])
         world = low + (high - low) * torch.rand(points, 3, generator=generator)
-        camera = camera or Camera("PINHOLE", SIZE, torch.tensor([500.0, 500, 320, 240], dtype=torch.float64))
+        camera = camera or PINHOLE
         self.ids, self.features = [], []
         for t, pose in enumerate(self.truth.cam_from_world):
             xy = camera.project((homogeneous(world.double()) @ pose.T)[:, :3])
@@ -46,7 +46,7 @@ class Drive:
             self.features.append(Features(xy.float(), torch.ones(len(ids)), torch.eye(points)[ids], SIZE))
         self.wrong, self.generator = wrong, generator
         images = {f"{t:03}.png": Path(f"{t:03}.png") for t in range(FRAMES)}
-        self.sequence = OdometrySequence("drive", images, self.truth.timestamps, K, distortion, self.truth)
+        self.sequence = OdometrySequence("drive", images, self.truth.timestamps, camera, self.truth)
 
     def matches(self, i, j):
         common = self.ids[i][torch.isin(self.ids[i], self.ids[j])]

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from traqpoint.errors import ConfigError, DataError
+from traqpoint.errors import ConfigError, DataError, ImageError
 from traqpoint.image import write_image
 from traqpoint.inference.extractor import Extractor
 from traqpoint.inference.images import name_images
@@ -248,3 +248,61 @@ def test_models_in_memory_are_told_apart(tmp_path, photos):
     assert extract_folder(photos / "right", tmp_path / "out", first).skipped == ("1.png",)
     with pytest.raises(ConfigError, match="weights_sha256"):
         extract_folder(photos / "right", tmp_path / "out", second)
+
+
+class Batching:
+    """An extractor that notes how many images it is given at once."""
+
+    def __init__(self, single, batch_pixels):
+        self.single, self.config, self.batch_pixels, self.sizes = single, single.config, batch_pixels, []
+
+    def __call__(self, image):
+        self.sizes.append(1)
+        return self.single(image)
+
+    def batch(self, images):
+        self.sizes.append(len(images))
+        return [self.single(image) for image in images]
+
+
+def test_neighbours_of_equal_size_share_a_forward_pass(tmp_path, panorama, corner_extractor):
+    """As many as the extractor's batch_pixels allow; another size or a bad image ends a batch, and all are in place."""
+    for i, width in enumerate([100, 100, 100, 60, 60, 100, 100]):
+        write_image(tmp_path / f"photos/{i}.png", panorama[:, 10 * i : 10 * i + width])
+    (tmp_path / "photos/5.png").write_bytes(b"")
+    batching = Batching(corner_extractor(), 2 * 100 * 120)
+    together = extract_folder(tmp_path / "photos", tmp_path / "together", batching)
+    assert batching.sizes == [2, 1, 2, 1] and len(together.failed) == 1
+    alone = extract_folder(tmp_path / "photos", tmp_path / "alone", corner_extractor())
+    assert together.done == alone.done == tuple(f"{i}.png" for i in (0, 1, 2, 3, 4, 6))
+    for name in together.done:
+        a, b = (load_features(tmp_path / out / name.replace("png", "npz")) for out in ("together", "alone"))
+        assert torch.equal(a.keypoints, b.keypoints) and torch.equal(a.descriptors, b.descriptors)
+
+
+def test_batches_of_the_network_equal_its_images_one_by_one(tmp_path, photos):
+    """Keypoints to 1e-4 px; on a CPU the extractor asks for no batches, which would be slower there."""
+    torch.manual_seed(0)
+    extractor = Extractor(TraqPoint(), max_keypoints=50, prominence=0.0, device="cpu")
+    assert extractor.batch_pixels == 0
+    extract_folder(photos, tmp_path / "alone", extractor)
+    extractor.batch_pixels = 10**6
+    for name in extract_folder(photos, tmp_path / "together", extractor).done:
+        a, b = (load_features(tmp_path / out / name.replace("png", "npz")) for out in ("together", "alone"))
+        assert len(a) > 10 and torch.allclose(a.keypoints, b.keypoints, atol=1e-4)
+        assert torch.allclose(a.descriptors, b.descriptors, atol=1e-4)
+
+
+def test_an_image_that_spoils_a_batch_is_the_only_one_to_fail(tmp_path, photos, corner_extractor):
+    class Choosy(Batching):
+        def __call__(self, image):
+            if (image == image[0, 0]).all():
+                raise ImageError("flat")
+            return super().__call__(image)
+
+        def batch(self, images):
+            return [self(image) for image in images]
+
+    write_image(photos / "left/flat.png", np.full((120, 100, 3), 9, dtype=np.uint8))
+    report = extract_folder(photos, tmp_path / "out", Choosy(corner_extractor(), 10**6))
+    assert len(report.done) == 3 and len(report.failed) == 1 and "flat.png" in report.failed[0]

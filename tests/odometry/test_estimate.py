@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from drive import SIZE, Drive, K
+from drive import PINHOLE, SIZE, Drive
 
 from traqpoint.data.testsets.odometry import OdometrySequence
 from traqpoint.errors import ConfigError
@@ -45,17 +45,17 @@ def test_keyframes_change_when_the_view_has_moved_and_at_the_latest_after_the_wi
 
 def test_lens_distortion_is_taken_out():
     params = torch.tensor([500.0, 500, 320, 240, -0.25, 0.05, 0.001, -0.001], dtype=torch.float64)
-    bent = Drive(camera=Camera("OPENCV", SIZE, params), distortion=(-0.25, 0.05, 0.001, -0.001))
+    bent = Drive(camera=Camera("OPENCV", SIZE, params))
     found = estimate_path(bent.sequence, bent.pair, OdometryConfig())
     assert (found.trajectory.centres - bent.truth.centres).norm(dim=-1).max() < 0.02
-    ignored = OdometrySequence("d", bent.sequence.images, bent.truth.timestamps, K, (), bent.truth)
+    ignored = OdometrySequence("d", bent.sequence.images, bent.truth.timestamps, PINHOLE, bent.truth)
     wrong = estimate_path(ignored, bent.pair, OdometryConfig())
     assert (wrong.trajectory.centres - bent.truth.centres).norm(dim=-1).max() > 0.1
 
 
 def test_true_scale_needs_a_true_path_and_impossible_settings_are_told():
     world = Drive()
-    blind = OdometrySequence("blind", world.sequence.images, world.truth.timestamps, K)
+    blind = OdometrySequence("blind", world.sequence.images, world.truth.timestamps, PINHOLE)
     with pytest.raises(ConfigError, match="blind: there is no true path"):
         estimate_path(blind, world.pair, OdometryConfig())
     for options in ({"mode": "x"}, {"scale": "x"}, {"window": 0}, {"min_inliers": 2.0}, {"max_flow": 0.0}):

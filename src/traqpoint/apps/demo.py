@@ -18,7 +18,7 @@ from traqpoint import optional
 from traqpoint._version import __version__
 from traqpoint.apps.demo_pictures import draw_pair, write_stack, write_trails
 from traqpoint.apps.demo_scenes import FLIGHT, FLIGHT_SEED, PHOTOGRAPHS, camera_flight, motorcycle, require_pictures
-from traqpoint.data.worlds.source import WorldsConfig
+from traqpoint.data.worlds.config import WorldsConfig
 from traqpoint.errors import DataError
 from traqpoint.evaluation.methods.method import Method, build_method
 from traqpoint.evaluation.metrics.tracks import NO_SCORES, TrackScores, track_scores

@@ -13,7 +13,7 @@ from traqpoint.image import write_image
 from traqpoint.inference.settings import describe_extractor, settings_path
 from traqpoint.inference.tracker import track_frames
 from traqpoint.io.npz import load_tracks, save_tracks
-from traqpoint.io.video import Source, VideoWriter, count_frames, frame_rate
+from traqpoint.io.video import FrameSource, VideoWriter, count_frames, frame_rate
 from traqpoint.progress import Progress
 from traqpoint.tracking.config import TrackerConfig
 from traqpoint.tracking.online import OnlineTracker
@@ -23,7 +23,7 @@ from traqpoint.viz.draw import draw_trails
 
 
 def track_to_folder(
-    source: Source,
+    source: FrameSource,
     out: str | Path,
     extractor: Callable[[np.ndarray], Features],
     tracker: TrackerConfig | None = None,

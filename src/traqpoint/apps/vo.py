@@ -32,7 +32,7 @@ def images_to_path(
     path.png and result.json into `out`.
 
     source: a folder of images in order of their names, or a video, whose frames are kept in ``out/frames``. Of these
-    every `every`-th one is used, `max_frames` at most. calibration: see `data.odometry.read_calibration`. Without truth
+    every `every`-th one is used, `max_frames` at most. calibration: see `io.calibration`. Without truth
     the unit of length is the first step. Raises ConfigError if `out` holds features of other settings.
     """
     if every < 1 or (max_frames is not None and max_frames < 2):

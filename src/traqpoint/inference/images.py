@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from traqpoint.errors import DataError
+from traqpoint.errors import DataError, ImageError
 from traqpoint.image import expand_images, read_image
 
 Images = str | Path | Iterable[str | Path] | Mapping[str, Path]
@@ -38,14 +38,47 @@ def name_images(images: Images) -> list[tuple[str, Path]]:
     return [(Path(plain).relative_to(root).as_posix(), path) for plain, path in paths.items()]
 
 
-def read_ahead(named: Sequence[tuple[str, Path]]) -> Iterator[tuple[str, Path, Future[np.ndarray]]]:
+Read = tuple[str, Path, np.ndarray | ImageError]
+"""Name, file, and uint8 (H, W, 3) RGB, or why it cannot be read."""
+
+
+def read_ahead(named: Sequence[tuple[str, Path]]) -> Iterator[Read]:
     """Images in order, the next ones being decoded while the current one is worked on."""
     pool = ThreadPoolExecutor(max_workers=2)
     try:
         rest = iter(named)
-        waiting = [(name, path, pool.submit(read_image, path)) for name, path in islice(rest, 4)]
+        waiting = [(name, path, pool.submit(_read, path)) for name, path in islice(rest, 4)]
         while waiting:
-            yield waiting.pop(0)
-            waiting += [(name, path, pool.submit(read_image, path)) for name, path in islice(rest, 1)]
+            name, path, image = waiting.pop(0)
+            yield name, path, image.result()
+            waiting += [(name, path, pool.submit(_read, path)) for name, path in islice(rest, 1)]
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def in_groups(images: Iterable[Read], pixels: int) -> Iterator[list[Read]]:
+    """Neighbours of equal size, at most so many `pixels` in all; one image at least. What cannot be read is alone."""
+    group: list[Read] = []
+    for item in images:
+        shape = _shape(item)
+        if group and shape != _shape(group[0]):
+            yield group
+            group = []
+        group.append(item)
+        if (len(group) + 1) * shape[0] * shape[1] > pixels or shape == (0, 0):
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _shape(item: Read) -> tuple[int, int]:
+    """(H, W); (0, 0) of what cannot be read."""
+    return (0, 0) if isinstance(item[2], ImageError) else (item[2].shape[0], item[2].shape[1])
+
+
+def _read(path: Path) -> np.ndarray | ImageError:
+    try:
+        return read_image(path)
+    except ImageError as error:
+        return error

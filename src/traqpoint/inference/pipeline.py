@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from traqpoint.device import resolve_device
-from traqpoint.errors import ConfigError, DataError, FormatError, ImageError
+from traqpoint.errors import ConfigError, DataError, FormatError, ImageError, TraqPointError
 from traqpoint.files import claim, read_settings
-from traqpoint.inference.images import Images, name_images, read_ahead
+from traqpoint.inference.images import Images, Read, in_groups, name_images, read_ahead
 from traqpoint.inference.pairs import Pair, without_repeats
 from traqpoint.inference.settings import describe_extractor, settings_path
 from traqpoint.inference.source import FeatureSource, by_name
@@ -52,7 +52,8 @@ def extract_folder(
 ) -> Outcome:
     """Features of image files and folders into a folder of npz files, an hloc HDF5 file or a COLMAP database.
 
-    extractor: an Extractor, or anything with a `config` dataclass that maps uint8 (H, W, 3) RGB to Features.
+    extractor: an Extractor, or anything with a `config` dataclass that maps uint8 (H, W, 3) RGB to Features; if it has
+    `batch_pixels`, neighbours of equal size with so many pixels in all go to its `batch` together.
     format: a key of FORMATS, or None to go by the suffix of `out`. Names are paths relative to the one folder
     given, or to the common parent; a mapping name -> path brings its own. Bad images are collected in the outcome and
     the rest goes on. Raises ConfigError if `out` holds results of another configuration.
@@ -79,18 +80,31 @@ def extract_into(
     pending = [(name, path) for name, path in named if overwrite or name not in store]
     skipped = tuple(name for name, _ in named if name not in dict(pending))
     done, failed = [], []
-    features_of = by_name(extractor)
-    for name, path, image in read_ahead(pending):
-        try:
-            features = features_of(name, image.result())
-        except (FormatError, ImageError) as error:
-            failed.append(_line(error, path))
-        else:
-            store.write(name, features, path)
-            done.append(name)
-        if progress is not None:
-            progress(len(done) + len(failed), len(pending))
+    for group in in_groups(read_ahead(pending), getattr(extractor, "batch_pixels", 0)):
+        found = _extracted(group, extractor)
+        for (name, path, _), features in zip(group, found, strict=True):
+            if isinstance(features, TraqPointError):
+                failed.append(_line(features, path))
+            else:
+                store.write(name, features, path)
+                done.append(name)
+            if progress is not None:
+                progress(len(done) + len(failed), len(pending))
     return Outcome(tuple(done), skipped, tuple(failed))
+
+
+def _extracted(group: list[Read], extractor: Any) -> list[Features | TraqPointError]:
+    """Features of each image, or why there are none; several images share a forward pass."""
+    if len(group) > 1:
+        with suppress(ImageError):  # then one by one, to learn which it is
+            return extractor.batch([image for _, _, image in group])
+    found: list[Features | TraqPointError] = []
+    for name, _, image in group:
+        try:
+            found.append(image if isinstance(image, ImageError) else by_name(extractor)(name, image))
+        except (ImageError, FormatError) as error:
+            found.append(error)
+    return found
 
 
 def match_pairs(

@@ -12,7 +12,11 @@ from traqpoint import optional
 from traqpoint.errors import ConfigError, FormatError, WeightsError
 from traqpoint.geometry.pixels import opencv_from_colmap
 from traqpoint.matching.config import LightGlueConfig, MatcherConfig
+from traqpoint.tensors import load_strictly, read_tensors
 from traqpoint.types import Device, Features, Matches
+
+_DERIVED = "confidence_thresholds"
+"""A buffer of kornia's that follows from the number of layers."""
 
 
 class LightGlue:
@@ -45,16 +49,7 @@ class LightGlue:
             depth_confidence=0.95 if stops_early else -1,
             filter_threshold=min_score,
         )
-        try:
-            problems = model.load_state_dict(state, strict=False)
-        except RuntimeError as error:
-            raise WeightsError(
-                f"{self.path}: not LightGlue's weights ({str(error).splitlines()[-1].strip()})"
-            ) from None
-        needed = [name for name, _ in model.named_parameters() if stops_early or "token_confidence" not in name]
-        wrong = [*(f"missing {k}" for k in problems.missing_keys if k in needed), *problems.unexpected_keys]
-        if wrong:
-            raise WeightsError(f"{self.path}: not LightGlue's weights: {len(wrong)} tensors do not fit ({wrong[0]})")
+        load_strictly(model, state, self.path, spare=_DERIVED if stops_early else f"{_DERIVED}|token_confidence")
         self.model = model.eval()
 
     @torch.inference_mode()
@@ -99,17 +94,6 @@ def _input(features: Features, device: torch.device) -> dict[str, Tensor]:
 
 def _state(path: Path) -> dict[str, Tensor]:
     """State dict under kornia's names."""
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such weight file")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        items = {re.sub(r"^matcher\.", "", key): value.float() for key, value in state.items()}
-    except Exception:
-        raise WeightsError(f"{path}: truncated, or not a file of LightGlue's weights") from None
+    state = {re.sub(r"^matcher\.", "", key): value for key, value in read_tensors(path)[0].items()}
     # The authors' first release numbers the two attentions of a layer separately.
-    return {re.sub(r"^(self|cross)_attn\.(\d+)\.", r"transformers.\2.\1_attn.", k): v for k, v in items.items()}
+    return {re.sub(r"^(self|cross)_attn\.(\d+)\.", r"transformers.\2.\1_attn.", k): v for k, v in state.items()}

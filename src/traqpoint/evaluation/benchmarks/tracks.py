@@ -62,10 +62,10 @@ class TracksBenchmark(Benchmark):
 
     @cached_property
     def data(self) -> TrackSet:
-        from traqpoint.data.homography import HomographyConfig
+        from traqpoint.data.config import HomographyConfig
         from traqpoint.data.posed.colmap import ColmapSet
         from traqpoint.data.posed.rgbd_layouts import read_rgbd
-        from traqpoint.data.worlds.source import WorldsConfig
+        from traqpoint.data.worlds.config import WorldsConfig
         from traqpoint.evaluation.benchmarks import track_sets
 
         sources = {name: getattr(self, name) for name in ("photos", "rgbd", "colmap", "worlds")}

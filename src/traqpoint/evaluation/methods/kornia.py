@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from traqpoint.errors import ConfigError, WeightsError
 from traqpoint.evaluation.methods.peer import Peer, PeerConfig, Raw
 from traqpoint.geometry.pixels import opencv_from_colmap
 from traqpoint.image import pad_to_multiple
+from traqpoint.tensors import NOTHING, load_strictly, read_tensors
 
 _MULTIPLE = 32
 """Sides that all networks take: XFeat and ALIKED want multiples of 32, DISK of 16."""
@@ -75,7 +77,10 @@ def _model(kind: str, arguments: dict[str, Any], limit: int, folder: Path | None
         arguments = {**arguments, _LIMIT.get(kind, "num_features"): limit}
     if folder is not None and (folder / file).is_file() and not composed:
         model = cls(**arguments)
-        _load_state(model.net if kind == "XFeat" else model, folder / file)
+        net = model.net if kind == "XFeat" else model
+        # Buffers that are no weights are missing from some of kornia's files.
+        spare = "|".join(rf"^{re.escape(name)}$" for name, _ in net.named_buffers()) or NOTHING
+        load_strictly(net, read_tensors(folder / file)[0], folder / file, spare=spare)
         return model
     try:
         return getattr(cls, "from_pretrained", cls)(**arguments)
@@ -85,19 +90,6 @@ def _model(kind: str, arguments: dict[str, Any], limit: int, folder: Path | None
         raise WeightsError(
             f"{kind}: no weights here and none to be downloaded ({reason}); put them into {place}"
         ) from None
-
-
-def _load_state(model: torch.nn.Module, file: Path) -> None:
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        missing, unexpected = model.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
-    except Exception as error:  # the unpickler raises nearly everything for a damaged file
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{file}: cannot be loaded as weights of {type(model).__name__} ({reason})") from None
-    lost = sorted(set(missing) & {key for key, _ in model.named_parameters()})
-    if lost or unexpected:
-        wrong = f"{lost[0]!r} is missing" if lost else f"{unexpected[0]!r} is not in the network"
-        raise WeightsError(f"{file}: not weights of {type(model).__name__}: {wrong}")
 
 
 def _run(model: Any, image: Tensor, limit: int) -> Raw:
