@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "traqpoint"
 FILES = sorted(PACKAGE.rglob("*.py"))
 TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in FILES}
-_ROWS = re.findall(r"^\| \d+ \| (.+?) \|", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"), re.MULTILINE)
-LAYERS = [set(re.findall(r"`(\w+)`", row)) for row in _ROWS]
+ROWS = re.findall(r"^\| (\d+) \| (.+?) \|", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"), re.MULTILINE)
+LAYERS = [set(re.findall(r"`(\w+)`", rooms)) for _, rooms in ROWS]
 """The table of ARCHITECTURE.md, lowest layer first: the page and the rule are one."""
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names}
 FORBIDDEN_AT_IMPORT = ("cv2", "h5py", "pycolmap", "matplotlib", "onnx", "kornia", "skimage")
@@ -48,8 +48,15 @@ def module_of(name):
 
 
 def test_the_table_of_layers_names_every_room_once():
-    named = [name for names in LAYERS for name in names]
+    assert [int(number) for number, _ in ROWS] == list(range(len(ROWS)))
+    named = [name for _, rooms in ROWS for name in re.findall(r"`(\w+)`", rooms)]
     assert sorted(named) == sorted({part(file) for file in TREES})
+
+
+def test_every_room_says_its_layer():
+    for room, layer in LAYER.items():
+        if f"{room}/__init__.py" in TREES:
+            assert ast.get_docstring(TREES[f"{room}/__init__.py"]).startswith(f"Layer {layer}"), room
 
 
 def calls(tree):
@@ -66,6 +73,15 @@ def test_a_file_imports_only_from_lower_layers_or_its_own_part(file):
         allowed = other == part(file) or LAYER[other] < LAYER[part(file)] or tracking_uses_matching
         allowed = allowed or (flat and LAYER[other] == LAYER[part(file)])
         assert allowed, f"{file} imports {name}"
+
+
+@pytest.mark.parametrize("folder", ["src", "benchmarks", "examples"])
+def test_nothing_outside_of_cli_imports_it(folder):
+    """The command line parses, calls and prints: what it calls is there for programs too."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        inside = PACKAGE / "cli" in path.parents
+        found = [name for name in imports(ast.parse(path.read_text())) if name.startswith("traqpoint.cli")]
+        assert inside or not found, f"{path.relative_to(ROOT)} imports {found[0]}"
 
 
 def test_no_file_is_in_a_circle_of_imports():
