@@ -176,3 +176,7 @@ def test_every_option_of_the_text_belongs_to_a_verb(page):
         r"(?<![\w-])--[a-z]+(?:[.-][a-z]+)*\.[a-z-]+(?:\.[a-z-]+)*", page.read_text(encoding="utf-8")
     ):
         assert option in known, option
+
+
+def test_every_public_name_is_in_the_docstring_of_the_package():
+    assert not [name for name in tp.__all__ if f"`{name}`" not in tp.__doc__ and name != "__version__"]
