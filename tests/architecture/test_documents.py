@@ -30,13 +30,17 @@ PLACEHOLDERS = {"file.py", "my.py", "FILE.yaml", "config.yaml"}
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
 
+def text_of(page):
+    return page.read_text(encoding="utf-8")
+
+
 def prose(page):
     """The page without its blocks of code."""
-    return re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"^```.*?^```", "", text_of(page), flags=re.MULTILINE | re.DOTALL)
 
 
 def blocks(page, language):
-    found = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```", text_of(page), re.MULTILINE | re.DOTALL)
     return [block for kind, block in found if kind == language]
 
 
@@ -63,9 +67,7 @@ def test_every_link_leads_somewhere(page):
 
 @pages
 def test_every_file_that_is_named_exists(page):
-    for path in re.findall(
-        r"(?<![\w/.…-])[\w.-]+(?:/[\w.-]+)*\.(?:py|md|ya?ml|toml)\b", page.read_text(encoding="utf-8")
-    ):
+    for path in re.findall(r"(?<![\w/.…-])[\w.-]+(?:/[\w.-]+)*\.(?:py|md|ya?ml|toml)\b", text_of(page)):
         if "/" not in path:
             assert path in OURS | PLACEHOLDERS or (ROOT / path).is_file(), path
         elif not path.startswith("path/to/") and "NAME" not in path:
@@ -74,7 +76,7 @@ def test_every_file_that_is_named_exists(page):
 
 @pages
 def test_every_folder_of_the_repository_that_is_named_exists(page):
-    text = page.read_text(encoding="utf-8")
+    text = text_of(page)
     named = re.findall(rf"(?<![\w/.-])(?:{'|'.join(FOLDERS)})/[\w/-]*/", text)
     if page.name == "ARCHITECTURE.md":
         named += re.findall(r"`([\w/]+/)`", text)
@@ -89,10 +91,10 @@ def named_in(file, name):
 
 @pages
 def test_every_name_of_the_package_that_is_mentioned_exists(page):
-    text = page.read_text(encoding="utf-8")
+    text = text_of(page)
     for dotted in re.findall(r"(?<![\w/.])traqpoint((?:\.\w+)+)(?!\.?\w)", text):
         if not dotted.endswith((".safetensors", ".onnx")):
-            assert found(dotted[1:]), dotted
+            assert is_there(dotted[1:]), dotted
     for path, name in re.findall(r"(examples/\w+\.py):(\w+)", text):
         assert named_in(ROOT / path, name), f"{path}:{name}"
     if page.name == "ARCHITECTURE.md":
@@ -101,7 +103,7 @@ def test_every_name_of_the_package_that_is_mentioned_exists(page):
                 operator.attrgetter(name)(importlib.import_module(f"traqpoint.{module}"))
 
 
-def found(dotted):
+def is_there(dotted):
     """Whether traqpoint.`dotted` is a module, or a name in one."""
     thing = tp
     for i, name in enumerate(parts := dotted.split(".")):
@@ -172,9 +174,7 @@ def test_every_command_has_a_verb_and_options_that_there_are(page):
 @pages
 def test_every_option_of_the_text_belongs_to_a_verb(page):
     known = {option for verb in VERBS for option in options(verb)}
-    for option in re.findall(
-        r"(?<![\w-])--[a-z]+(?:[.-][a-z]+)*\.[a-z-]+(?:\.[a-z-]+)*", page.read_text(encoding="utf-8")
-    ):
+    for option in re.findall(r"(?<![\w-])--[a-z]+(?:[.-][a-z]+)*\.[a-z-]+(?:\.[a-z-]+)*", text_of(page)):
         assert option in known, option
 
 
