@@ -77,7 +77,7 @@ def test_every_file_that_is_named_exists(page):
 @pages
 def test_every_folder_of_the_repository_that_is_named_exists(page):
     text = text_of(page)
-    named = re.findall(rf"(?<![\w/.-])(?:{'|'.join(FOLDERS)})/[\w/-]*/", text)
+    named = re.findall(rf"(?<![\w/.-])(?:{'|'.join(FOLDERS)})/[\w/-]*(?![\w./-])", text)
     if page.name == "ARCHITECTURE.md":
         named += re.findall(r"`([\w/]+/)`", text)
     assert not [folder for folder in named if not exists(folder)]
