@@ -18,8 +18,8 @@ LAYERS = [
     {"geometry", "image", "device", "tensors"},
     {"models", "policy", "matching", "tracking", "io"},
     {"data", "inference"},
-    {"odometry", "sfm"},
-    {"training", "evaluation", "export", "integrations", "viz"},
+    {"odometry", "sfm", "viz"},
+    {"training", "evaluation", "export", "integrations"},
     {"apps"},  # a program put together of all the others
     {"cli", "__init__"},
 ]
@@ -67,6 +67,15 @@ def test_a_file_imports_only_from_lower_layers_or_its_own_part(file):
         allowed = other == part(file) or LAYER[other] < LAYER[part(file)] or tracking_uses_matching
         allowed = allowed or (flat and LAYER[other] == LAYER[part(file)])
         assert allowed, f"{file} imports {name}"
+
+
+@pytest.mark.parametrize("folder", ["src", "benchmarks", "examples"])
+def test_nothing_outside_of_cli_imports_it(folder):
+    """The command line parses, calls and prints: what it calls is there for programs too."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        inside = PACKAGE / "cli" in path.parents
+        found = [name for name in imports(ast.parse(path.read_text())) if name.startswith("traqpoint.cli")]
+        assert inside or not found, f"{path.relative_to(ROOT)} imports {found[0]}"
 
 
 def test_no_file_is_in_a_circle_of_imports():

@@ -263,7 +263,8 @@ def test_help_starts_without_torch_or_opencv():
         "heavy = {'torch', 'cv2', 'h5py', 'pycolmap'} & set(sys.modules)\nassert not heavy, heavy"
     )
     verbs = ("extract", "match", "track", "info", "train descriptor", "train policy", "data megadepth-sequences")
-    for args in (["--help"], *([*verb.split(), "--help"] for verb in verbs)):
+    evaluations = [verb for verb in cli.VERBS if verb.startswith("eval ")]
+    for args in (["--help"], *([*verb.split(), "--help"] for verb in (*verbs, *evaluations))):
         environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
         subprocess.run([sys.executable, "-c", code, *args], check=True, stdout=subprocess.DEVNULL, env=environment)
 

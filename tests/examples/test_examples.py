@@ -14,6 +14,7 @@ import traqpoint as tp
 from traqpoint.cli.main import main
 from traqpoint.data.config import DataConfig
 from traqpoint.data.mixture import build_source
+from traqpoint.evaluation import TracksBenchmark, run_benchmark
 from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.sampling import sample
 from traqpoint.image import read_image, write_image
@@ -136,3 +137,15 @@ def test_own_backbone(tmp_path):
     assert main(["train", "policy", "--out", str(second), *loop, *start, *worlds]) == 0
     kept = TraqPoint.from_pretrained(second / "traqpoint.safetensors").descriptor
     assert torch.equal(kept.backbone.levels[0].weight, trained.backbone.levels[0].weight)
+
+
+def test_own_method(tmp_path):
+    """A file outside of the package is judged beside SIFT, under its own name, and finds planes that move."""
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    for i in range(2):
+        write_image(tmp_path / "photos" / f"{i}.png", cv2.resize(np.roll(noise, i, 0), (400, 400)))
+    mild = TracksBenchmark(photos=tmp_path / "photos", frames=3, difficulty=0.1, max_keypoints=200)
+    own, sift = run_benchmark(mild, [f"{EXAMPLES / 'own_method.py'}:build", "SIFT"])[""]
+    assert (own.method, sift.method) == ("own_method", "SIFT")
+    assert own.stats["keypoints"] == 200 and own.stats["completeness"] > 0.6
+    assert own.protocol["extractor"]["name"].endswith("own_method.py:build")
