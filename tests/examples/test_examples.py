@@ -20,6 +20,8 @@ from traqpoint.geometry.sampling import sample
 from traqpoint.image import read_image, write_image
 from traqpoint.io.stores import open_features, open_matches
 from traqpoint.models.traqpoint import TraqPoint
+from traqpoint.policy.combination import COMBINATIONS
+from traqpoint.policy.reward_config import RewardConfig
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -149,3 +151,28 @@ def test_own_method(tmp_path):
     assert (own.method, sift.method) == ("own_method", "SIFT")
     assert own.stats["keypoints"] == 200 and own.stats["completeness"] > 0.6
     assert own.protocol["extractor"]["name"].endswith("own_method.py:build")
+
+
+def test_own_benchmark(frames, monkeypatch, capsys):
+    """A still camera's matches are all right, whatever the light; those of one that moves by 3 px are not."""
+    still = frames.parent / "still"
+    for t in range(3):
+        write_image(still / f"{t}.png", (read_image(frames / "0.png") * (1 - 0.1 * t)).astype(np.uint8))
+    run("own_benchmark.py", monkeypatch, str(still), "--methods", "SIFT", "ORB")
+    table = capsys.readouterr().out
+    assert table.startswith("**still camera · still (pairs 2)") and "| ORB |" in table
+    module = runpy.run_path(str(EXAMPLES / "own_benchmark.py"))
+    precision = {
+        folder.name: tp.run_benchmark(module["StillCamera"](folder=folder, threshold_px=2), ["SIFT"])[""][0].stats[
+            "precision"
+        ]
+        for folder in (still, frames)
+    }
+    assert precision["still"] > 0.9 and precision["frames"] < 0.1
+
+
+def test_own_combination():
+    """The lowest term counts, whatever it weighs."""
+    worst = COMBINATIONS[RewardConfig(combination=f"{EXAMPLES / 'reward_term.py'}:worst").combination]
+    lowest = worst([torch.tensor([[0.25, 0.75]]), torch.tensor([[0.5, 0.5]])], (1.0, 0.5))
+    assert lowest.tolist() == [[0.25, 0.5]]

@@ -1,4 +1,4 @@
-"""Benchmarks, methods and metrics.
+"""Layer 5: benchmarks, methods and metrics.
 
 >>> from traqpoint.evaluation import PoseBenchmark, run_benchmark
 >>> tables = run_benchmark(PoseBenchmark(truth="entry-P10"), ["traqpoint-s", "SIFT"])
