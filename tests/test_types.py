@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from random_inputs import random_features
 
 from traqpoint.errors import FormatError, GeometryError
 from traqpoint.types import (
@@ -13,10 +14,6 @@ from traqpoint.types import (
     WarpedPoints,
     map_tensors,
 )
-
-
-def features(n=3, d=8):
-    return Features(torch.rand(n, 2), torch.rand(n), torch.rand(n, d), (64, 48))
 
 
 def test_features_become_arrays_of_the_npz_format():
@@ -32,7 +29,7 @@ def test_features_become_arrays_of_the_npz_format():
 
 
 def test_no_keypoints_are_valid_features():
-    assert len(features(0)) == 0 and len(features(3)) == 3
+    assert len(random_features(0)) == 0 and len(random_features(3)) == 3
 
 
 @pytest.mark.parametrize(
@@ -96,5 +93,5 @@ def test_a_frame_with_a_broken_camera_or_depth_is_refused(change, message):
 
 
 def test_map_tensors_leaves_what_is_no_tensor():
-    moved = map_tensors(features(), lambda x: x.double())
+    moved = map_tensors(random_features(image_size=(64, 48)), lambda x: x.double())
     assert moved.keypoints.dtype == torch.float64 and moved.image_size == (64, 48)

@@ -187,3 +187,14 @@ def test_every_field_of_a_configuration_is_read_by_some_code(name):
     handles = HOLDERS[name] | {name}
     users = [TREES[file], *(tree for tree in TREES.values() if handles & mentions(tree))]
     assert not fields - {attribute for tree in users for attribute in reads(tree)}, f"{file}: unread fields of {name}"
+
+
+ROOMS = {path.parent.relative_to(PACKAGE).as_posix() for path in FILES}
+BESIDE = {"architecture", "benchmarks", "examples"}
+"""Folders of tests of something else than a room of the package."""
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("test_*.py")), ids=lambda path: path.stem)
+def test_a_file_of_tests_lies_in_the_room_that_it_tests(path):
+    folder = path.parent.relative_to(ROOT / "tests").as_posix()
+    assert folder in ROOMS | BESIDE, f"src/traqpoint/{folder} does not exist"

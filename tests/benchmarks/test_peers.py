@@ -3,12 +3,10 @@
 import json
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+from random_inputs import write_pan
 
 from traqpoint.evaluation.benchmark import Benchmark
-from traqpoint.image import write_image
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -24,11 +22,7 @@ def peers(monkeypatch):
 @pytest.fixture
 def data(tmp_path):
     """One plane, shifted by three pixels; everything else is missing."""
-    noise = np.random.default_rng(0).integers(0, 255, (24, 42, 3), dtype=np.uint8)
-    wide = cv2.resize(noise, (168, 96), interpolation=cv2.INTER_CUBIC)
-    folder = tmp_path / "data" / "homography" / "v_dogman"
-    for i in range(2):
-        write_image(folder / f"{i + 1}.png", np.ascontiguousarray(wide[:, 3 * i : 3 * i + 128]))
+    folder = write_pan(tmp_path / "data" / "homography" / "v_dogman", 2, first=1)
     (folder / "H_1_2").write_text("1 0 -3\n0 1 0\n0 0 1\n")
     return tmp_path / "data"
 

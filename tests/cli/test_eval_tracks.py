@@ -5,6 +5,7 @@ from functools import partial
 import cv2
 import numpy as np
 import pytest
+from random_inputs import blocks, write_pictures
 
 from traqpoint.cli.main import main
 from traqpoint.data.worlds.config import WorldsConfig
@@ -14,22 +15,15 @@ from traqpoint.image import write_image
 WIDTH, HEIGHT, FOCAL, DEPTH, SHIFT = 160, 120, 100.0, 2.0, 3
 
 
-def texture(seed, width, height):
-    rng = np.random.default_rng(seed)
-    return cv2.resize(rng.integers(0, 255, (height // 6, width // 6, 3), dtype=np.uint8), (width, height))
-
-
 @pytest.fixture
 def photos(tmp_path):
-    for i in range(2):
-        write_image(tmp_path / "photos" / f"{i}.png", texture(i, 320, 320))
-    return tmp_path / "photos"
+    return write_pictures(tmp_path / "photos", (blocks(320, 320, i) for i in range(2)))
 
 
 @pytest.fixture
 def recording(tmp_path):
     """The plain RGB-D layout: a wall at DEPTH that moves by SHIFT px per frame."""
-    folder, wall = tmp_path / "recording", texture(0, 300, HEIGHT)
+    folder, wall = tmp_path / "recording", blocks(HEIGHT, 300, 0)
     for t in range(8):
         write_image(folder / "images" / f"{t:03}.png", np.ascontiguousarray(wall[:, SHIFT * t : SHIFT * t + WIDTH]))
         (folder / "depth").mkdir(exist_ok=True)

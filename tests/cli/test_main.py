@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import tyro
+from random_inputs import blocks, write_pictures
 
 from traqpoint.cli import main as cli
 from traqpoint.cli.main import main
@@ -55,10 +56,7 @@ def weights(tmp_path_factory) -> str:
 
 @pytest.fixture
 def photos(tmp_path) -> Path:
-    for i in range(3):
-        noise = np.random.default_rng(i).integers(0, 255, (64, 96, 3), dtype=np.uint8)
-        write_image(tmp_path / f"photos/{i}.png", noise)
-    return tmp_path / "photos"
+    return write_pictures(tmp_path / "photos", (blocks(64, 96, i, block_px=1) for i in range(3)))
 
 
 def test_a_file_gives_defaults_that_the_command_line_overrules(tmp_path):

@@ -4,6 +4,8 @@ import torch
 
 from traqpoint.data.augment import expose, photometric
 
+pytestmark = pytest.mark.usefixtures("device")
+
 
 def images(n=4):
     return torch.rand(n, 3, 40, 50, generator=torch.Generator().manual_seed(0))
@@ -62,12 +64,12 @@ def test_exposure_differs_from_frame_to_frame_and_cuts_off_what_is_too_bright():
 
 def test_all_frames_of_a_sequence_have_one_response_curve():
     ramp = torch.linspace(0, 0.7, 400).reshape(1, 1, 1, 20, 20).expand(5, 4, 3, 20, 20)
-    out = expose(ramp, torch.Generator().manual_seed(3), 0.5).flatten(2)[..., :400].double()
+    out = expose(ramp, torch.Generator().manual_seed(3), 0.5).flatten(2)[..., :400].double().cpu()
     # A gain only stretches the axis, so that frames of one sequence agree where the same light falls.
     for sequence in out:
         slope = sequence[:, 4] / sequence[:, 4].amax()
         gain = slope / slope[0]
-        x = torch.linspace(0, 0.7, 400).double()
+        x = torch.linspace(0, 0.7, 400).double().cpu()
         first = np.interp(x * float(gain[1]), x, sequence[0])
         usable = (x * float(gain[1]) < 0.65) & (sequence[1] < 0.999)
         assert np.abs(first - sequence[1].numpy())[usable.numpy()].max() < 0.02

@@ -1,6 +1,9 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from random_inputs import smooth_photo, smooth_picture
 
 from traqpoint.data.config import HomographyConfig
 from traqpoint.data.homography import HomographySequences
@@ -9,13 +12,7 @@ from traqpoint.errors import DataError
 from traqpoint.geometry.sampling import sample
 from traqpoint.image import write_image
 
-
-def photo(seed=0, width=200, height=150):
-    small = torch.rand(1, 3, 12, 16, generator=torch.Generator().manual_seed(seed))
-    image = torch.nn.functional.interpolate(small, size=(height, width), mode="bicubic", align_corners=False)
-    return (image[0].clamp(0, 1) * 255).byte()
-
-
+photo = partial(smooth_photo, 150, 200, blob_px=12.5)
 CONFIG = HomographyConfig(image_size=96, num_frames=4, photometric=0.0)
 
 
@@ -56,7 +53,7 @@ def test_a_thin_stripe_pattern_does_not_alias_when_shrunk():
 
 
 def test_large_photos_are_shrunk_and_small_ones_untouched(tmp_path):
-    image = photo().permute(1, 2, 0).numpy()
+    image = smooth_picture(150, 200, blob_px=12.5)
     write_image(tmp_path / "a.png", image)
     write_image(tmp_path / "b.png", np.zeros((90, 2560, 3), np.uint8))
     small, large = load_photos(tmp_path, min_side=40)
@@ -65,8 +62,8 @@ def test_large_photos_are_shrunk_and_small_ones_untouched(tmp_path):
 
 
 def test_photos_that_cannot_be_read_are_left_out_and_counted(tmp_path):
-    write_image(tmp_path / "good.png", photo().permute(1, 2, 0).numpy())
-    write_image(tmp_path / "tiny.png", photo().permute(1, 2, 0).numpy()[:10, :10])
+    write_image(tmp_path / "good.png", smooth_picture(80, 80))
+    write_image(tmp_path / "tiny.png", smooth_picture(10, 10))
     (tmp_path / "bad.jpg").write_bytes(b"no")
     with pytest.warns(UserWarning, match=r"2 images left out, the first: .*bad\.jpg"):
         assert len(load_photos(tmp_path)) == 1

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from random_inputs import write_pan
 
 import traqpoint as tp
 from traqpoint.cli.main import main
@@ -40,11 +41,7 @@ def weights(tmp_path_factory) -> str:
 @pytest.fixture
 def frames(tmp_path) -> Path:
     """A folder of four pictures; the scene moves 3 px to the left per frame."""
-    noise = np.random.default_rng(0).integers(0, 255, (24, 42, 3), dtype=np.uint8)
-    wide = cv2.resize(noise, (168, 96), interpolation=cv2.INTER_CUBIC)
-    for t in range(4):
-        write_image(tmp_path / "frames" / f"{t}.png", np.ascontiguousarray(wide[:, 3 * t : 3 * t + 128]))
-    return tmp_path / "frames"
+    return write_pan(tmp_path / "frames", 4)
 
 
 def run(name: str, monkeypatch, *arguments: str) -> None:

@@ -10,6 +10,8 @@ from traqpoint.geometry.homography import apply_homography
 from traqpoint.geometry.pixels import colmap_K_from_opencv
 from traqpoint.geometry.transforms import horizontal_flip, scaling, translation
 
+pytestmark = pytest.mark.usefixtures("device")
+
 CAMERAS = {
     "SIMPLE_PINHOLE": [500.0, 321.5, 238.0],
     "PINHOLE": [500.0, 520.0, 321.5, 238.0],
@@ -36,8 +38,8 @@ def points(n=200):
 def test_projection_equals_pycolmap(model):
     pycolmap = pytest.importorskip("pycolmap")
     reference = pycolmap.Camera(model=model, width=640, height=480, params=CAMERAS[model])
-    expected = reference.img_from_cam(points().numpy())
-    np.testing.assert_allclose(make(model).project(points()).numpy(), expected, rtol=0, atol=1e-6)
+    expected = reference.img_from_cam(points().cpu().numpy())
+    np.testing.assert_allclose(make(model).project(points()).cpu().numpy(), expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("model", PARAMETERS)
@@ -49,7 +51,9 @@ def test_unprojection_equals_pycolmap(model):
     )
     rays = make(model).unproject(pixels)
     assert (rays[:, 2] == 1).all()
-    np.testing.assert_allclose(rays[:, :2].numpy(), reference.cam_from_img(pixels.numpy()), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        rays[:, :2].cpu().numpy(), reference.cam_from_img(pixels.cpu().numpy()), rtol=0, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("model", PARAMETERS)
@@ -74,7 +78,9 @@ def test_beyond_the_radius_at_which_a_lens_folds_back_there_is_no_ray(model, par
     )
     rays = camera.unproject(pixels)
     assert rays.isnan().any(1).tolist() == [False, False, True, True, True, True]
-    np.testing.assert_allclose(rays[:, :2].numpy(), reference.cam_from_img(pixels.numpy()), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        rays[:, :2].cpu().numpy(), reference.cam_from_img(pixels.cpu().numpy()), rtol=0, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("count", [0, 4, 5, 8])
@@ -83,8 +89,10 @@ def test_a_calibration_of_opencv_becomes_a_camera(count):
     K = torch.tensor([[500.0, 0, 321], [0, 520, 237.5], [0, 0, 1]], dtype=torch.float64)
     distortion = CAMERAS["FULL_OPENCV"][4:][:count]
     camera = Camera.from_matrix(colmap_K_from_opencv(K), (640, 480), distortion)
-    expected, _ = cv2.projectPoints(points().numpy(), np.zeros(3), np.zeros(3), K.numpy(), np.array(distortion))
-    np.testing.assert_allclose(camera.project(points()).numpy(), expected[:, 0] + 0.5, rtol=0, atol=1e-6)
+    expected, _ = cv2.projectPoints(
+        points().cpu().numpy(), np.zeros(3), np.zeros(3), K.cpu().numpy(), np.array(distortion)
+    )
+    np.testing.assert_allclose(camera.project(points()).cpu().numpy(), expected[:, 0] + 0.5, rtol=0, atol=1e-6)
     assert camera.model == {0: "PINHOLE", 4: "OPENCV"}.get(count, "FULL_OPENCV")
     assert torch.equal(camera.K, colmap_K_from_opencv(K))
 
@@ -129,28 +137,28 @@ sizes = st.integers(16, 3000)
 
 
 @given(model=st.sampled_from(sorted(PARAMETERS)), width=sizes, height=sizes)
-def test_resizing_commutes_with_projection(model, width, height):
+def test_resizing_commutes_with_projection(device, model, width, height):
     if "f" in PARAMETERS[model]:
         width, height = width * 4, width * 3
     sx, sy = width / 640, height / 480
-    moved = apply_homography(scaling(sx, sy).double(), make(model).project(points(20)))
+    moved = apply_homography(scaling(sx, sy).to(device, torch.float64), make(model).project(points(20)))
     torch.testing.assert_close(make(model).resized((width, height)).project(points(20)), moved, rtol=1e-5, atol=1e-3)
 
 
 @given(model=st.sampled_from(sorted(PARAMETERS)), x=st.floats(-300, 300), y=st.floats(-300, 300))
-def test_cropping_commutes_with_projection(model, x, y):
-    moved = apply_homography(translation(-x, -y).double(), make(model).project(points(20)))
+def test_cropping_commutes_with_projection(device, model, x, y):
+    moved = apply_homography(translation(-x, -y).to(device, torch.float64), make(model).project(points(20)))
     cropped = make(model).cropped((x, y), (100, 80))
     assert cropped.image_size == (100, 80)
     torch.testing.assert_close(cropped.project(points(20)), moved, rtol=0, atol=1e-3)
 
 
 @given(width=sizes, x=st.floats(-1, 1), y=st.floats(-1, 1))
-def test_flipping_commutes_with_projection(width, x, y):
+def test_flipping_commutes_with_projection(device, width, x, y):
     camera = Camera("PINHOLE", (width, 480), torch.tensor([400.0, 410.0, 0.4 * width, 200.0], dtype=torch.float64))
     mirrored = Camera("PINHOLE", (width, 480), torch.tensor([400.0, 410.0, 0.6 * width, 200.0], dtype=torch.float64))
     point = torch.tensor([[x, y, 2.0]], dtype=torch.float64)
-    flipped = apply_homography(horizontal_flip(width).double(), camera.project(point))
+    flipped = apply_homography(horizontal_flip(width).to(device, torch.float64), camera.project(point))
     torch.testing.assert_close(mirrored.project(point * torch.tensor([-1, 1, 1])), flipped, rtol=0, atol=1e-9)
 
 

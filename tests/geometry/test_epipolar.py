@@ -11,6 +11,8 @@ from traqpoint.geometry.epipolar import (
 )
 from traqpoint.geometry.transforms import rigid, rotation_from_quaternion
 
+pytestmark = pytest.mark.usefixtures("device")
+
 K0 = torch.tensor([[500.0, 0, 320], [0, 510, 240], [0, 0, 1]], dtype=torch.float64)
 K1 = torch.tensor([[450.0, 0, 300], [0, 440, 250], [0, 0, 1]], dtype=torch.float64)
 POSE = rigid(
@@ -44,9 +46,9 @@ def test_sampson_distance_is_opencv_s():
     _, _, p, q = matches()
     q = q + torch.randn(q.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 3
     F = fundamental_from_pose(POSE, K0, K1)
-    one = lambda v: np.append(v.numpy(), 1.0).reshape(3, 1)  # noqa: E731
-    expected = [cv2.sampsonDistance(one(a), one(b), F.numpy()) ** 0.5 for a, b in zip(p, q, strict=True)]
-    np.testing.assert_allclose(sampson_distance(F, p, q).numpy(), expected, rtol=1e-6)
+    one = lambda v: np.append(v.cpu().numpy(), 1.0).reshape(3, 1)  # noqa: E731
+    expected = [cv2.sampsonDistance(one(a), one(b), F.cpu().numpy()) ** 0.5 for a, b in zip(p, q, strict=True)]
+    np.testing.assert_allclose(sampson_distance(F, p, q).cpu().numpy(), expected, rtol=1e-6)
 
 
 def test_sampson_distance_of_a_sideways_camera_is_the_row_difference_over_root_two():

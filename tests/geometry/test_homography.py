@@ -8,6 +8,8 @@ from traqpoint.geometry.homography import apply_homography, check_homography, ho
 from traqpoint.geometry.pixels import colmap_from_opencv, opencv_from_colmap
 from traqpoint.geometry.transforms import scaling, translation
 
+pytestmark = pytest.mark.usefixtures("device")
+
 H = torch.tensor([[1.1, 0.08, -20.0], [-0.05, 0.93, 12.0], [2e-4, -1e-4, 1.0]], dtype=torch.float64)
 
 
@@ -16,34 +18,36 @@ def pixels(n=50):
 
 
 def test_applying_equals_opencv():
-    expected = cv2.perspectiveTransform(pixels().numpy()[None], H.numpy())[0]
-    np.testing.assert_allclose(apply_homography(H, pixels()).numpy(), expected, rtol=0, atol=1e-9)
+    expected = cv2.perspectiveTransform(pixels().cpu().numpy()[None], H.cpu().numpy())[0]
+    np.testing.assert_allclose(apply_homography(H, pixels()).cpu().numpy(), expected, rtol=0, atol=1e-9)
 
 
-def test_a_homography_of_opencv_pixels_needs_the_half_pixel_on_both_sides():
-    shift = translation(0.5, 0.5).double()
+def test_a_homography_of_opencv_pixels_needs_the_half_pixel_on_both_sides(device):
+    shift = translation(0.5, 0.5).to(device, torch.float64)
     ours = apply_homography(shift @ H @ torch.linalg.inv(shift), pixels())
-    theirs = cv2.perspectiveTransform(opencv_from_colmap(pixels().numpy())[None], H.numpy())[0]
-    np.testing.assert_allclose(ours.numpy(), colmap_from_opencv(theirs), rtol=0, atol=1e-9)
+    theirs = cv2.perspectiveTransform(opencv_from_colmap(pixels().cpu().numpy())[None], H.cpu().numpy())[0]
+    np.testing.assert_allclose(ours.cpu().numpy(), colmap_from_opencv(theirs), rtol=0, atol=1e-9)
 
 
 def test_four_points_give_the_homography_that_opencv_gives():
     source = torch.tensor([[0.0, 0], [100, 5], [90, 120], [-8, 80]], dtype=torch.float64)
     target = apply_homography(H, source)
-    expected = cv2.getPerspectiveTransform(source.numpy().astype(np.float32), target.numpy().astype(np.float32))
+    expected = cv2.getPerspectiveTransform(
+        source.cpu().numpy().astype(np.float32), target.cpu().numpy().astype(np.float32)
+    )
     got = homography_from_points(source, target)
-    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(got.cpu().numpy(), expected, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(got, H, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(homography_from_points(source.expand(3, 4, 2), target.expand(3, 4, 2))[2], H)
 
 
-def test_resizing_an_image_in_opencv_is_scaling_here():
+def test_resizing_an_image_in_opencv_is_scaling_here(device):
     """cv2.resize samples as scaling of corner coordinates does, without any half pixel."""
     ramp = np.tile((np.arange(80, dtype=np.float32) + 0.5), (20, 1))
     small = cv2.resize(ramp, (40, 10), interpolation=cv2.INTER_AREA)
     centres = torch.stack([torch.arange(40) + 0.5, torch.full((40,), 0.5)], dim=-1)
-    back = apply_homography(torch.linalg.inv(scaling(0.5, 0.5)), centres)
-    np.testing.assert_allclose(small[0], back[:, 0].numpy(), atol=1e-5)
+    back = apply_homography(torch.linalg.inv(scaling(0.5, 0.5).to(device)), centres)
+    np.testing.assert_allclose(small[0], back[:, 0].cpu().numpy(), atol=1e-5)
 
 
 def test_points_behind_the_horizon_are_nan():

@@ -21,6 +21,8 @@ from traqpoint.geometry.transforms import (
     rotation_from_quaternion,
 )
 
+pytestmark = pytest.mark.usefixtures("device")
+
 quaternions = st.lists(st.floats(-1, 1), min_size=4, max_size=4).filter(lambda q: sum(x * x for x in q) > 1e-2)
 vectors = st.lists(st.floats(-10, 10), min_size=3, max_size=3)
 
@@ -35,7 +37,7 @@ def test_a_projection_with_converted_calibration_lands_on_the_converted_pixel():
     ray = torch.tensor([0.1, -0.2, 1.0])
     assert torch.allclose((colmap_K_from_opencv(K) @ ray)[:2], colmap_from_opencv((K @ ray)[:2]))
     assert torch.equal(opencv_K_from_colmap(colmap_K_from_opencv(K)), K)
-    assert K[0, 2] == 320 and isinstance(colmap_K_from_opencv(K.numpy()), np.ndarray)
+    assert K[0, 2] == 320 and isinstance(colmap_K_from_opencv(K.cpu().numpy()), np.ndarray)
 
 
 def test_the_pixel_grid_is_all_centres_row_by_row():

@@ -6,11 +6,14 @@ from traqpoint.geometry.depth import sample_depth
 from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.sampling import sample, sample_descriptors, warp_image
 
+pytestmark = pytest.mark.usefixtures("device")
+
 
 def ramp(height, width, image_size=None):
     """A map whose value is the pixel coordinate: channels x, y."""
     w, h = image_size or (width, height)
-    xy = pixel_grid(height, width) * torch.tensor([w / width, h / height])
+    scale = torch.tensor([w / width, h / height])
+    xy = pixel_grid(height, width, device=scale.device) * scale
     return xy.T.reshape(1, 2, height, width)
 
 
@@ -44,7 +47,7 @@ def test_outside_takes_the_border_and_nan_stays_nan():
 
 def test_warping_by_the_pixel_grid_changes_nothing_and_by_a_shift_shifts():
     image = torch.rand(1, 3, 6, 8)
-    grid = pixel_grid(6, 8).reshape(1, 6, 8, 2)
+    grid = pixel_grid(6, 8, device=image.device).reshape(1, 6, 8, 2)
     torch.testing.assert_close(warp_image(image, grid), image, rtol=0, atol=1e-6)
     shifted = warp_image(image, grid + torch.tensor([2.0, 0.0]))
     torch.testing.assert_close(shifted[..., :6], image[..., 2:], rtol=0, atol=1e-5)
@@ -52,14 +55,14 @@ def test_warping_by_the_pixel_grid_changes_nothing_and_by_a_shift_shifts():
 
 def test_descriptors_have_unit_norm_and_the_cell_s_direction_at_its_centre():
     map = torch.randn(1, 16, 6, 8)
-    got = sample_descriptors(map, pixel_grid(48, 64, 8)[None], (64, 48))
+    got = sample_descriptors(map, pixel_grid(48, 64, 8, map.device)[None], (64, 48))
     torch.testing.assert_close(got, F.normalize(map.flatten(2).transpose(1, 2), dim=-1), rtol=0, atol=1e-5)
 
 
 def plane_depth(height=30, width=40):
     """Depth of a slanted plane, its inverse is affine in the pixel."""
-    xy = pixel_grid(height, width)
-    return (1 / inverse_depth(xy)).reshape(1, height, width)
+    x, y = torch.arange(width) + 0.5, torch.arange(height) + 0.5
+    return 1 / inverse_depth(torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1))[None]
 
 
 def inverse_depth(xy):

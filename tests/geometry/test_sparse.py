@@ -5,6 +5,8 @@ from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.sparse import SparseGeometry, nearest_observation
 from traqpoint.types import PointState
 
+pytestmark = pytest.mark.usefixtures("device")
+
 K = torch.tensor([[100.0, 0, 20], [0, 100, 15], [0, 0, 1]])
 HEIGHT, WIDTH = 30, 40
 
@@ -32,7 +34,7 @@ def moved(x=0.0, z=0.0):
 @pytest.mark.parametrize("radius", [0.7, 2.5, 4.0])
 def test_every_pixel_finds_the_nearest_observation_within_the_radius(radius):
     xy = torch.rand(60, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([44, 34.0]) - 2
-    distance = torch.cdist(pixel_grid(HEIGHT, WIDTH), xy)
+    distance = torch.cdist(pixel_grid(HEIGHT, WIDTH, device=xy.device), xy)
     nearest = nearest_observation(xy, radius, HEIGHT, WIDTH).flatten()
     assert torch.equal(nearest >= 0, distance.amin(1) <= radius)
     found = nearest >= 0
@@ -72,5 +74,6 @@ def test_geometry_says_outside_and_behind_and_no_observation_is_unknown():
 
 def test_valid_pixels_are_those_near_an_observation():
     scene = geometry(torch.tensor([[20.5, 10.5]]), torch.tensor([4.0]), [moved(), moved()], [True])
-    near = (pixel_grid(HEIGHT, WIDTH) - torch.tensor([20.5, 10.5])).norm(dim=-1) <= 2
+    place = torch.tensor([20.5, 10.5])
+    near = (pixel_grid(HEIGHT, WIDTH, device=place.device) - place).norm(dim=-1) <= 2
     assert torch.equal(scene.valid(0).flatten(), near) and not bool(scene.valid(1).any())

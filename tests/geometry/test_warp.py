@@ -6,6 +6,8 @@ from traqpoint.geometry.transforms import rigid, rotation_from_quaternion, trans
 from traqpoint.geometry.warp import DepthGeometry, HomographyGeometry, warp_depth, warp_homography
 from traqpoint.types import PointState
 
+pytestmark = pytest.mark.usefixtures("device")
+
 K = torch.tensor([[[20.0, 0, 10], [0, 20, 10], [0, 0, 1]]])
 FLAT = torch.full((1, 20, 20), 4.0)
 
@@ -14,8 +16,9 @@ def shift(x=0.0, y=0.0, z=0.0):
     return rigid(torch.eye(3), torch.tensor([x, y, z]))[None]
 
 
-def warp(xy, target_from_source=None, source_depth=FLAT, target_depth=FLAT, **kwargs):
+def warp(xy, target_from_source=None, source_depth=None, target_depth=None, **kwargs):
     pose = shift() if target_from_source is None else target_from_source
+    source_depth, target_depth = (FLAT if depth is None else depth for depth in (source_depth, target_depth))
     out = warp_depth(torch.tensor([xy]), source_depth, K, K, pose, target_depth, **kwargs)
     return out.xy[0], [PointState(s) for s in out.state[0].tolist()]
 
@@ -113,11 +116,11 @@ def test_valid_is_where_depth_is_known():
     assert valid.sum() == 399 and not valid[0, 3, 4]
 
 
-def test_homography_states_by_hand():
+def test_homography_states_by_hand(device):
     mask = torch.ones(1, 20, 20, dtype=torch.bool)
     mask[0, :, 15:] = False
     xy = torch.tensor([[[5.0, 5.0], [13.0, 5.0], [19.0, 5.0]]])
-    out = warp_homography(xy, translation(4.0, 1.0)[None], mask)
+    out = warp_homography(xy, translation(4.0, 1.0).to(device)[None], mask)
     assert out.xy[0].tolist() == [[9, 6], [17, 6], [23, 6]]
     assert out.state[0].tolist() == [PointState.VISIBLE, PointState.OUTSIDE, PointState.OUTSIDE]
     horizon = torch.tensor([[[1.0, 0, 0], [0, 1, 0], [-0.1, 0, 1]]])
@@ -125,8 +128,8 @@ def test_homography_states_by_hand():
     assert out.state[0, 1] == PointState.BEHIND and out.xy[0, 1].isnan().all()
 
 
-def test_homography_geometry_composes_through_the_plane_and_padding_is_unknown():
-    frames = torch.stack([translation(2.0, 0.0), translation(5.0, -1.0)])[None]
+def test_homography_geometry_composes_through_the_plane_and_padding_is_unknown(device):
+    frames = torch.stack([translation(2.0, 0.0), translation(5.0, -1.0)])[None].to(device)
     mask = torch.ones(1, 2, 20, 20, dtype=torch.bool)
     mask[0, 0, :, :2] = False
     xy = torch.tensor([[[6.5, 9.5], [1.5, 9.5]]])
@@ -134,6 +137,6 @@ def test_homography_geometry_composes_through_the_plane_and_padding_is_unknown()
     out = geometry.warp(0, 1, xy)
     assert out.state[0].tolist() == [PointState.VISIBLE, PointState.UNKNOWN]
     torch.testing.assert_close(out.xy[0, 0], torch.tensor([9.5, 8.5]))
-    torch.testing.assert_close(out.xy, apply_homography(translation(3.0, -1.0), xy))
+    torch.testing.assert_close(out.xy, apply_homography(translation(3.0, -1.0).to(device), xy))
     assert torch.equal(geometry.valid(0), mask[:, 0])
-    assert torch.equal(geometry.to("cpu").warp(0, 1, xy).xy, out.xy)
+    assert torch.equal(geometry.to("cpu").warp(0, 1, xy.cpu()).xy, out.xy.cpu())

@@ -1,13 +1,10 @@
 """Scenes made by hand, and the slow way to look at a scene: every ray against every piece."""
 
 import torch
+from random_inputs import generator
 
 from traqpoint.data.worlds.render import Surfaces
 from traqpoint.geometry.transforms import homogeneous, look_at
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def smooth_textures(count=3, size=64):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from random_inputs import smooth_picture
 
 from traqpoint.errors import ConfigError, ImageError
 from traqpoint.image import to_tensor, write_image
@@ -14,13 +15,6 @@ def extractor():
     return Extractor(TraqPoint(), max_keypoints=200, prominence=0.0, device="cpu")
 
 
-def picture(height, width, seed=0):
-    """Smooth random uint8 RGB."""
-    small = torch.rand(1, 3, height // 4 + 2, width // 4 + 2, generator=torch.Generator().manual_seed(seed))
-    image = torch.nn.functional.interpolate(small, size=(height, width), mode="bicubic", align_corners=False)
-    return (image[0].clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
-
-
 def same(a, b, tolerance=1e-4):
     return (
         a.keypoints.shape == b.keypoints.shape
@@ -30,7 +24,7 @@ def same(a, b, tolerance=1e-4):
 
 
 def test_paths_arrays_and_tensors_give_the_same_features(extractor, tmp_path):
-    image = picture(70, 90)
+    image = smooth_picture(70, 90)
     write_image(tmp_path / "a.png", image)
     features = extractor(image)
     assert len(features) > 20 and features.image_size == (90, 70)
@@ -40,18 +34,23 @@ def test_paths_arrays_and_tensors_give_the_same_features(extractor, tmp_path):
 
 
 def test_a_ragged_batch_equals_its_images_one_by_one(extractor):
-    images = [picture(64, 64, 1), picture(97, 33, 2), picture(61, 50, 3), picture(64, 64, 4)]
+    images = [
+        smooth_picture(64, 64, 1),
+        smooth_picture(97, 33, 2),
+        smooth_picture(61, 50, 3),
+        smooth_picture(64, 64, 4),
+    ]
     for alone, batched in zip(map(extractor, images), extractor.batch(images), strict=True):
         assert same(alone, batched)
 
 
 def test_extraction_is_deterministic(extractor):
-    a, b = extractor(picture(80, 80)), extractor(picture(80, 80))
+    a, b = extractor(smooth_picture(80, 80)), extractor(smooth_picture(80, 80))
     assert torch.equal(a.keypoints, b.keypoints) and torch.equal(a.descriptors, b.descriptors)
 
 
 def test_keypoints_lie_inside_and_descriptors_have_unit_norm(extractor):
-    features = extractor(picture(75, 101))
+    features = extractor(smooth_picture(75, 101))
     assert (features.keypoints >= 0).all()
     assert (features.keypoints < torch.tensor([101.0, 75.0])).all()
     assert torch.allclose(features.descriptors.norm(dim=1), torch.ones(len(features)), atol=1e-5)
@@ -60,13 +59,13 @@ def test_keypoints_lie_inside_and_descriptors_have_unit_norm(extractor):
 def test_keypoints_of_a_shrunken_image_are_in_the_original_pixels():
     torch.manual_seed(0)
     extractor = Extractor(TraqPoint(), max_keypoints=50, prominence=0.0, long_side=64, device="cpu")
-    features = extractor(picture(96, 128))
+    features = extractor(smooth_picture(96, 128))
     assert features.image_size == (128, 96)
     assert features.keypoints[:, 0].max() > 64
 
 
 def test_bf16_keeps_the_keypoints_and_nearly_the_descriptors():
-    image = picture(96, 128)
+    image = smooth_picture(96, 128)
     full, half = (
         Extractor("traqpoint-s", precision=p, prominence=0.0, device="cpu")(image) for p in ("float32", "bf16")
     )
@@ -76,7 +75,7 @@ def test_bf16_keeps_the_keypoints_and_nearly_the_descriptors():
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (3, 200), (31, 31)])
 def test_images_smaller_than_the_stride_work(extractor, size):
-    features = extractor(picture(*size))
+    features = extractor(smooth_picture(*size))
     assert features.keypoints.shape[1] == 2 and features.image_size == size[::-1]
 
 
@@ -128,7 +127,7 @@ def test_a_model_in_memory_stays_as_it_is():
     """The extractor folds a copy: the model still trains, and its weights can still be saved."""
     model = TraqPoint().train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    Extractor(model, device="cpu")(picture(64, 64))
+    Extractor(model, device="cpu")(smooth_picture(64, 64))
     assert model.training and all(parameter.requires_grad for parameter in model.parameters())
     assert set(model.state_dict()) == set(before)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

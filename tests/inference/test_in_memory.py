@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from random_inputs import write_pictures
 
 from traqpoint.errors import DataError
-from traqpoint.image import write_image
 from traqpoint.inference.pairs import exhaustive_pairs
 from traqpoint.inference.pipeline import extract_folder, extract_into, match_into, match_pairs
 from traqpoint.io.memory import MemoryFeatures, MemoryMatches
@@ -14,9 +14,7 @@ from traqpoint.matching.mutual import match
 
 @pytest.fixture
 def photos(tmp_path, panning_frames):
-    for i in range(3):
-        write_image(tmp_path / f"photos/{i}.png", panning_frames[i])
-    return tmp_path / "photos"
+    return write_pictures(tmp_path / "photos", panning_frames[:3])
 
 
 def test_memory_holds_what_files_would(tmp_path, photos, corner_extractor):

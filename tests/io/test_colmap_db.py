@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from random_inputs import random_features
 
 pycolmap = pytest.importorskip("pycolmap")
 
@@ -18,13 +19,6 @@ def features(xy: torch.Tensor, size: tuple[int, int] = (4000, 3000)) -> Features
     generator = torch.Generator().manual_seed(len(xy))
     descriptors = F.normalize(torch.randn(len(xy), 16, generator=generator), dim=-1)
     return Features(xy, torch.ones(len(xy)), descriptors, size)
-
-
-def random_features(n: int) -> Features:
-    xy = torch.rand(n, 2, generator=torch.Generator().manual_seed(n)) * 3000
-    if n:
-        xy[0, 0] = 3999.4
-    return features(xy)
 
 
 def test_pycolmap_reads_what_was_written(tmp_path):

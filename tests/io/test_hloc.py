@@ -9,27 +9,18 @@ import h5py
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_inputs import random_features
 
 from traqpoint.errors import FormatError
 from traqpoint.io.hloc import HlocFeatures, HlocMatches
-from traqpoint.types import Features, Matches
-
-
-def features(n: int = 20, dim: int = 8) -> Features:
-    generator = torch.Generator().manual_seed(n)
-    xy = torch.rand(n, 2, generator=generator) * 4000 + 0.25
-    if n:
-        xy[0, 0] = 3999.4
-    descriptors = F.normalize(torch.randn(n, dim, generator=generator), dim=-1)
-    return Features(xy, torch.rand(n, generator=generator), descriptors, (4001, 4001))
+from traqpoint.types import Matches
 
 
 def test_layout_is_hlocs(tmp_path):
     """A group per image with float32 integer-centre keypoints, (D, N) descriptors, (W, H) and an uncertainty."""
-    given_features = features(7)
+    given_features = random_features(7)
     with HlocFeatures(tmp_path / "f.h5") as file:
         file.write("db/a.jpg", given_features)
     with h5py.File(tmp_path / "f.h5") as file:
@@ -38,19 +29,19 @@ def test_layout_is_hlocs(tmp_path):
         assert group["keypoints"].dtype == np.float32 and group["keypoints"].attrs["uncertainty"] == 1.0
         assert group["keypoints"][0, 0] == np.float32(3999.4) - np.float32(0.5)
         assert group["descriptors"].shape == (8, 7) and group["scores"].shape == (7,)
-        assert group["image_size"][()].tolist() == [4001, 4001]
+        assert group["image_size"][()].tolist() == [4000, 3000]
 
 
 @pytest.mark.parametrize("n", [0, 1, 20])
 def test_features_come_back_bit_exact(tmp_path, n):
     """Through -0.5 and +0.5, a keypoint at x = 3999.4 included."""
     with HlocFeatures(tmp_path / "f.h5") as file:
-        file.write("a.jpg", features(n))
+        file.write("a.jpg", random_features(n))
     with HlocFeatures(tmp_path / "f.h5", "r") as file:
         back = file.read("a.jpg")
     for key in ("keypoints", "scores", "descriptors"):
-        assert torch.equal(getattr(back, key), getattr(features(n), key))
-    assert back.image_size == (4001, 4001)
+        assert torch.equal(getattr(back, key), getattr(random_features(n), key))
+    assert back.image_size == (4000, 3000)
 
 
 @settings(max_examples=200, deadline=None)
@@ -65,9 +56,9 @@ def test_the_half_pixel_costs_nothing(x, near_zero):
 def test_names_presence_and_replacement(tmp_path):
     """Images in sub-folders are listed by full name; writing again replaces; half a group counts as missing."""
     with HlocFeatures(tmp_path / "f.h5") as file:
-        file.write("a/1.jpg", features(1))
-        file.write("b/1.jpg", features(2))
-        file.write("a/1.jpg", features(3))
+        file.write("a/1.jpg", random_features(1))
+        file.write("b/1.jpg", random_features(2))
+        file.write("a/1.jpg", random_features(3))
         assert file.names() == ["a/1.jpg", "b/1.jpg"]
         assert len(file.read("a/1.jpg")) == 3 and "a" not in file and "c.jpg" not in file
     with h5py.File(tmp_path / "f.h5", "a") as raw:
@@ -84,7 +75,7 @@ def test_names_presence_and_replacement(tmp_path):
 
 def test_hlocs_own_half_precision_files_are_readable(tmp_path):
     """float16 arrays, as hloc stores them, are read and come back as float32."""
-    given_features = features(5, dim=64)
+    given_features = random_features(5, dim=64)
     with h5py.File(tmp_path / "f.h5", "w") as raw:
         group = raw.create_group("a.jpg")
         group["keypoints"] = (given_features.keypoints.numpy() - 0.5).astype(np.float16)
@@ -133,7 +124,7 @@ def test_no_matches_are_a_valid_result(tmp_path):
 def test_damaged_files_are_named(tmp_path):
     """Missing, empty, text and truncated files raise FormatError with the file's name."""
     with HlocFeatures(tmp_path / "good.h5") as file:
-        file.write("a.jpg", features(2000))
+        file.write("a.jpg", random_features(2000))
     whole = (tmp_path / "good.h5").read_bytes()
     for name, content in {"empty": b"", "text": b"hello" * 100, "half": whole[: len(whole) // 2]}.items():
         (tmp_path / f"{name}.h5").write_bytes(content)
@@ -161,7 +152,7 @@ def test_a_killed_writer_loses_nothing(tmp_path):
     for attempt in range(3):
         path = tmp_path / f"{attempt}.h5"
         with HlocFeatures(path) as file:
-            file.write("older.jpg", features(2))
+            file.write("older.jpg", random_features(2))
         process = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE)
         assert process.stdout is not None and process.stdout.readline() == b"go\n"
         time.sleep(0.013 * attempt)
@@ -173,7 +164,7 @@ def test_a_killed_writer_loses_nothing(tmp_path):
         with HlocFeatures(path) as file:
             count = len(file.names())
             assert count >= 7
-            file.write("one/more.jpg", features(3))
+            file.write("one/more.jpg", random_features(3))
         with h5py.File(path) as raw:
             assert all(raw[f"sub/{i}.jpg/keypoints"][0, 0] == i + 0.5 for i in range(6))
             assert "one/more.jpg" in raw and "older.jpg" in raw

@@ -3,22 +3,13 @@
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_inputs import random_features
 
 import traqpoint.io.npz as npz
 from traqpoint.errors import FormatError
 from traqpoint.types import Features, Matches, Tracks
-
-
-def features(n: int = 20, dim: int = 8) -> Features:
-    generator = torch.Generator().manual_seed(n)
-    xy = torch.rand(n, 2, generator=generator) * 4000
-    if n:
-        xy[0, 0] = 3999.4
-    descriptors = F.normalize(torch.randn(n, dim, generator=generator), dim=-1)
-    return Features(xy, torch.rand(n, generator=generator), descriptors, (4000, 4000))
 
 
 def same(a, b) -> bool:
@@ -30,18 +21,18 @@ def same(a, b) -> bool:
 @pytest.mark.parametrize("n", [0, 1, 20])
 def test_features_come_back_bit_exact(tmp_path, n):
     """Every array and the size survive, a keypoint at x = 3999.4 included."""
-    npz.save_features(tmp_path / "a.npz", features(n))
-    assert same(npz.load_features(tmp_path / "a.npz"), features(n))
+    npz.save_features(tmp_path / "a.npz", random_features(n))
+    assert same(npz.load_features(tmp_path / "a.npz"), random_features(n))
 
 
 def test_the_file_is_what_the_documentation_says(tmp_path):
     """numpy alone reads keypoints, scores, descriptors as float32 and image_size as (W, H)."""
-    npz.save_features(tmp_path / "a.npz", features(3))
+    npz.save_features(tmp_path / "a.npz", random_features(3))
     with np.load(tmp_path / "a.npz") as archive:
         assert sorted(archive.files) == ["descriptors", "image_size", "keypoints", "scores"]
         assert archive["keypoints"].dtype == archive["scores"].dtype == archive["descriptors"].dtype == np.float32
         assert archive["keypoints"][0, 0] == np.float32(3999.4)
-        assert archive["image_size"].tolist() == [4000, 4000]
+        assert archive["image_size"].tolist() == [4000, 3000]
 
 
 @settings(max_examples=30, deadline=None)
@@ -71,7 +62,7 @@ def test_matches_and_tracks_come_back_bit_exact(tmp_path):
 
 
 def _with(**changes):
-    arrays = features(5).numpy()
+    arrays = random_features(5).numpy()
     arrays.update(changes)
     return {key: value for key, value in arrays.items() if value is not None}
 
@@ -100,7 +91,7 @@ def test_wrong_content_is_named(tmp_path, case):
 
 def test_damaged_files_are_named(tmp_path):
     """Missing, empty, truncated, foreign and pickled files raise FormatError, never anything else."""
-    npz.save_features(tmp_path / "good.npz", features())
+    npz.save_features(tmp_path / "good.npz", random_features())
     whole = (tmp_path / "good.npz").read_bytes()
     contents = {"empty": b"", "text": b"hello", "half": whole[: len(whole) // 2], "tail": whole[:-3]}
     flipped = bytearray(whole)
@@ -120,7 +111,7 @@ def test_damaged_files_are_named(tmp_path):
 def test_an_interrupted_write_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
     """Killed in the middle of writing, the earlier result is still whole."""
     path = tmp_path / "a.npz"
-    npz.save_features(path, features(3))
+    npz.save_features(path, random_features(3))
 
     def interrupted(file, **arrays):
         file.write(b"half of a")
@@ -128,17 +119,17 @@ def test_an_interrupted_write_leaves_the_old_file_and_no_rest(tmp_path, monkeypa
 
     monkeypatch.setattr(npz.np, "savez", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        npz.save_features(path, features(5))
-    assert same(npz.load_features(path), features(3))
+        npz.save_features(path, random_features(5))
+    assert same(npz.load_features(path), random_features(3))
     assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
 
 
 def test_the_folder_mirrors_the_images(tmp_path):
     """Names keep their folders and lose their suffix; damaged files do not count as there."""
     store = npz.NpzFeatures(tmp_path)
-    store.write("left/1.jpg", features(1))
-    store.write("right/1.jpg", features(2))
-    store.write("v1.5", features(3))
+    store.write("left/1.jpg", random_features(1))
+    store.write("right/1.jpg", random_features(2))
+    store.write("v1.5", random_features(3))
     assert store.names() == ["left/1", "right/1", "v1.5"]
     assert "left/1.png" in store and "left/1" in store and "left/2" not in store
     assert len(store.read("right/1")) == 2

@@ -5,22 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
+from random_inputs import random_features
 
 from traqpoint.errors import ConfigError, DataError, FormatError
 from traqpoint.io.colmap_db import ColmapDatabase
 from traqpoint.io.memory import MemoryFeatures, MemoryMatches
 from traqpoint.io.stores import FORMATS, Format, format_of, open_features, open_matches, resolve_output
-from traqpoint.types import Features, Matches
+from traqpoint.types import Matches
 
 KINDS = (*FORMATS, "memory")
 NAMES = ["db/a.jpg", "db/b.png", "c.jpg"]
-
-
-def features(n: int) -> Features:
-    generator = torch.Generator().manual_seed(n)
-    descriptors = F.normalize(torch.randn(n, 8, generator=generator), dim=-1)
-    return Features(torch.rand(n, 2, generator=generator) * 50 + 1, torch.ones(n), descriptors, (64, 64))
 
 
 @pytest.fixture(params=KINDS)
@@ -42,18 +36,18 @@ def test_features_are_found_by_the_images_name(stores):
     """Names with folders and suffixes; writing again replaces (not in COLMAP); what is missing is named."""
     store, _ = stores
     for n, name in enumerate(NAMES):
-        store.write(name, features(n + 3))
+        store.write(name, random_features(n + 3))
     if isinstance(store, ColmapDatabase):
         with pytest.raises(FormatError, match="cannot replace"):
-            store.write(NAMES[0], features(7))
+            store.write(NAMES[0], random_features(7))
     else:
-        store.write(NAMES[0], features(7))
+        store.write(NAMES[0], random_features(7))
     first = 3 if isinstance(store, ColmapDatabase) else 7
     assert store.names() == sorted(store.spelled(name) for name in NAMES)
     for n, name in zip((first, 4, 5), NAMES, strict=True):
         assert name in store and store.spelled(name) in store
-        torch.testing.assert_close(store.read(name).keypoints, features(n).keypoints)
-        assert torch.equal(store.read(name).descriptors, features(n).descriptors)
+        torch.testing.assert_close(store.read(name).keypoints, random_features(n).keypoints)
+        assert torch.equal(store.read(name).descriptors, random_features(n).descriptors)
     assert "d.jpg" not in store
     with pytest.raises(FormatError, match="d"):
         store.read("d.jpg")
@@ -65,7 +59,7 @@ def test_a_pair_is_one_entry_whichever_way_round(stores):
     """Read the other way the columns are swapped, and a pair written the other way replaces the first one."""
     store, matches = stores
     for n, name in enumerate(NAMES):
-        store.write(name, features(n + 3))
+        store.write(name, random_features(n + 3))
     a, b, c = NAMES
     assert len(matches) == 0 and (a, b) not in matches and (a, "nowhere.jpg") not in matches
     matches.write(a, b, Matches(torch.tensor([[0, 3], [2, 1]]), torch.ones(2)), num_keypoints_a=3)
@@ -119,7 +113,7 @@ def test_a_path_is_enough_to_read(tmp_path):
     for name in ("npz", "hloc"):
         _, out = resolve_output(tmp_path / name, name)
         with closing(FORMATS[name].features(out, "a")) as store:
-            store.write("a.jpg", features(4))
+            store.write("a.jpg", random_features(4))
         for path in (out, tmp_path / name):
             with closing(open_features(path)) as store:
                 assert len(store.read("a.jpg")) == 4
@@ -141,6 +135,6 @@ def test_a_new_format_is_one_registered_name(tmp_path, monkeypatch):
     monkeypatch.setattr(FORMATS, "_known", dict(FORMATS._known))
     FORMATS.register("mem", Format("mem", lambda *_: kept, lambda *_: MemoryMatches(), (".mem",), "f.mem", "m.mem"))
     format, out = resolve_output(tmp_path / "x.mem", None)
-    format.features(out, "a").write("a", features(2))
+    format.features(out, "a").write("a", random_features(2))
     out.write_bytes(b"")
     assert open_features(out).names() == ["a"]

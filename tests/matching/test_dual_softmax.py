@@ -2,22 +2,19 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
+from random_inputs import random_features
 
 import traqpoint.matching.mutual as mutual
 from traqpoint.matching.dual_softmax import match_dual_softmax
 from traqpoint.types import Features
 
-
-def features(n: int, seed: int) -> Features:
-    descriptors = F.normalize(torch.randn(n, 8, generator=torch.Generator().manual_seed(seed)), dim=-1)
-    return Features(torch.zeros(n, 2), torch.zeros(n), descriptors, (10, 10))
+pytestmark = pytest.mark.usefixtures("device")
 
 
 @pytest.mark.parametrize("block", [1, 100, 10**9])
 def test_equals_the_dense_formula(monkeypatch, block):
     """Matches and scores are the mutual maxima of softmax(rows) times softmax(columns), in any chunks."""
-    a, b = features(40, 0), features(33, 1)
+    a, b = random_features(40, seed=0), random_features(33, seed=1)
     logits = 20 * a.descriptors.double() @ b.descriptors.double().T
     P = logits.softmax(0) * logits.softmax(1)
     dense = {(i, j) for i, j in (P >= 0.01).nonzero().tolist() if P[i, j] == P[i].max() and P[i, j] == P[:, j].max()}
@@ -38,4 +35,4 @@ def test_a_certain_match_has_probability_one():
 @pytest.mark.parametrize(("n", "m"), [(0, 5), (5, 0), (0, 0)])
 def test_empty_in_empty_out(n, m):
     """No keypoints give no matches."""
-    assert match_dual_softmax(features(n, 0), features(m, 1)).indices.shape == (0, 2)
+    assert match_dual_softmax(random_features(n, seed=0), random_features(m, seed=1)).indices.shape == (0, 2)

@@ -1,9 +1,14 @@
+from functools import partial
+
 import pytest
 import torch
+from random_inputs import random_features
 
 from traqpoint.errors import ConfigError, FormatError, WeightsError
 from traqpoint.matching.lightglue import LightGlue
 from traqpoint.types import Features
+
+pytestmark = pytest.mark.usefixtures("device")
 
 kornia = pytest.importorskip("kornia")
 
@@ -11,6 +16,9 @@ kornia = pytest.importorskip("kornia")
 def network(input_dim, width=32, heads=2, seed=0):
     torch.manual_seed(seed)
     return kornia.feature.LightGlue(None, input_dim=input_dim, descriptor_dim=width, n_layers=3, num_heads=heads).eval()
+
+
+features = partial(random_features, dim=16, image_size=(64, 48))
 
 
 def trained(input_dim=16):
@@ -27,12 +35,6 @@ def trained(input_dim=16):
     return net
 
 
-def features(n=40, dim=16, seed=0):
-    g = torch.Generator().manual_seed(seed)
-    descriptors = torch.nn.functional.normalize(torch.randn(n, dim, generator=g), dim=-1)
-    return Features(torch.rand(n, 2, generator=g) * torch.tensor([64.0, 48.0]), torch.ones(n), descriptors, (64, 48))
-
-
 @pytest.fixture
 def path(tmp_path):
     torch.save(trained().state_dict(), tmp_path / "glue.pth")
@@ -40,7 +42,7 @@ def path(tmp_path):
 
 
 def test_the_same_features_in_another_order_are_matched_to_themselves(path):
-    a = features()
+    a = features(40)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(3))
     b = Features(a.keypoints[order], a.scores, a.descriptors[order], a.image_size)
     matches = LightGlue(path)(a, b)
@@ -49,8 +51,8 @@ def test_the_same_features_in_another_order_are_matched_to_themselves(path):
     assert ((matches.scores > 0.1) & (matches.scores <= 1)).all()
 
 
-def test_matches_are_kornias_with_keypoints_at_integer_centres(path):
-    a, b = features(seed=1), features(seed=2)
+def test_matches_are_kornias_with_keypoints_at_integer_centres(path, device):
+    a, b = features(40, seed=1), features(40, seed=2)
     data = {
         f"image{i}": {
             "keypoints": (f.keypoints - 0.5).clamp(min=0)[None],
@@ -59,7 +61,7 @@ def test_matches_are_kornias_with_keypoints_at_integer_centres(path):
         }
         for i, f in enumerate((a, b))
     }
-    net = trained()
+    net = trained().to(device)
     net.conf.filter_threshold = 0.0
     with torch.no_grad():
         expected = net(data)
@@ -84,7 +86,7 @@ def test_the_first_releases_names_and_wrappings_load_too(path, tmp_path):
             key = ".".join([part[2], part[1], *part[3:]])
         old["matcher." + key] = value
     torch.save(old, tmp_path / "old.pth")
-    a, b = features(seed=1), features(seed=1)
+    a, b = features(40, seed=1), features(40, seed=1)
     assert torch.equal(LightGlue(tmp_path / "old.pth")(a, b).indices, LightGlue(path)(a, b).indices)
 
 

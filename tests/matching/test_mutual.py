@@ -12,6 +12,8 @@ from traqpoint.errors import ConfigError, FormatError
 from traqpoint.matching.mutual import match
 from traqpoint.types import Features
 
+pytestmark = pytest.mark.usefixtures("device")
+
 
 def features(descriptors: torch.Tensor) -> Features:
     n = len(descriptors)
@@ -43,7 +45,9 @@ def test_three_points_matched_by_hand():
 def test_agrees_with_opencv_cross_check():
     """The matches are OpenCV's brute-force matches with crossCheck."""
     a, b = random_pair(300, 260)
-    expected = cv2.BFMatcher(cv2.NORM_L2, crossCheck=True).match(a.descriptors.numpy(), b.descriptors.numpy())
+    expected = cv2.BFMatcher(cv2.NORM_L2, crossCheck=True).match(
+        a.descriptors.cpu().numpy(), b.descriptors.cpu().numpy()
+    )
     assert pairs(match(a, b)) == {(m.queryIdx, m.trainIdx) for m in expected}
 
 

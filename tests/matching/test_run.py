@@ -2,14 +2,15 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
+from random_inputs import random_features
 
 from traqpoint.errors import ConfigError, WeightsError
 from traqpoint.matching.config import MATCHERS, DualSoftmaxConfig, LightGlueConfig, MatcherConfig, MutualConfig
 from traqpoint.matching.dual_softmax import match_dual_softmax
 from traqpoint.matching.mutual import match
 from traqpoint.matching.run import build_matcher
-from traqpoint.types import Features
+
+pytestmark = pytest.mark.usefixtures("device")
 
 OWN = """
 from traqpoint.types import Matches
@@ -23,14 +24,9 @@ nothing = lambda config: None
 """
 
 
-def features(n: int, seed: int) -> Features:
-    descriptors = F.normalize(torch.randn(n, 8, generator=torch.Generator().manual_seed(seed)), dim=-1)
-    return Features(torch.zeros(n, 2), torch.zeros(n), descriptors, (10, 10))
-
-
 def test_the_configuration_names_the_matcher():
     """Each method runs with its own settings; values out of range raise."""
-    a, b = features(40, 0), features(33, 1)
+    a, b = random_features(40, seed=0), random_features(33, seed=1)
     dual = build_matcher(MatcherConfig("dual-softmax", dual_softmax=DualSoftmaxConfig(10.0, 0.05)))(a, b)
     assert torch.equal(dual.indices, match_dual_softmax(a, b, 10.0, 0.05).indices)
     mutual = build_matcher(MatcherConfig(mutual=MutualConfig(0.9, 0.3)))(a, b)
@@ -56,7 +52,8 @@ def test_a_matcher_from_outside_is_a_function_in_a_file(tmp_path):
     """path/to/file.py:name makes a matcher of the configuration; what cannot be called is refused."""
     (tmp_path / "own.py").write_text(OWN)
     own = MatcherConfig(f"{tmp_path / 'own.py'}:build")
-    assert build_matcher(own)(features(3, 0), features(5, 1)).indices.tolist() == [[0, 0], [1, 1], [2, 2]]
+    found = build_matcher(own)(random_features(3), random_features(5))
+    assert found.indices.tolist() == [[0, 0], [1, 1], [2, 2]]
     assert own.described() == {"method": own.method}
     with pytest.raises(ConfigError, match="cannot be called"):
         build_matcher(MatcherConfig(f"{tmp_path / 'own.py'}:nothing"))

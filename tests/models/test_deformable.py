@@ -4,6 +4,8 @@ import torch
 from traqpoint.models import deformable
 from traqpoint.models.deformable import DeformableAttention, EncoderLayer, Reader, cell_centres, sine_positions
 
+pytestmark = pytest.mark.usefixtures("device")
+
 SHAPES = [(5, 7), (3, 4)]
 S = sum(h * w for h, w in SHAPES)
 
@@ -45,10 +47,10 @@ def test_the_gradients_of_a_reader_are_those_of_finite_differences():
     assert torch.autograd.gradcheck(lambda v, x, w: Reader(v, SHAPES)(x, w), inputs)
 
 
-def test_a_read_at_the_centre_of_a_cell_is_that_cell_on_every_level():
+def test_a_read_at_the_centre_of_a_cell_is_that_cell_on_every_level(device):
     value = torch.randn(1, S, 1, 4)
     for stride, (l, shape) in zip((4, 8), enumerate(SHAPES), strict=True):
-        cells = cell_centres(shape, stride, torch.device("cpu")) / stride
+        cells = cell_centres(shape, stride, device) / stride
         xy = torch.full((1, len(cells), 1, 2, 1, 2), -9.0)
         xy[0, :, 0, l, 0] = cells
         with torch.no_grad():
@@ -57,9 +59,9 @@ def test_a_read_at_the_centre_of_a_cell_is_that_cell_on_every_level():
         assert torch.equal(read[0, :, 0], value[0, start : start + len(cells), 0])
 
 
-def test_working_in_blocks_changes_no_number(monkeypatch):
+def test_working_in_blocks_changes_no_number(monkeypatch, device):
     torch.manual_seed(0)
-    layer = EncoderLayer(32, 64, 4, len(SHAPES), 2).eval()
+    layer = EncoderLayer(32, 64, 4, len(SHAPES), 2).eval().to(device)
     tokens, positions, cells = torch.randn(2, S, 32), torch.randn(S, 32), torch.rand(S, len(SHAPES), 2) * 5
     with torch.no_grad():
         whole = layer(tokens, positions, cells, SHAPES)
@@ -67,8 +69,8 @@ def test_working_in_blocks_changes_no_number(monkeypatch):
         assert torch.allclose(layer(tokens, positions, cells, SHAPES), whole, atol=1e-5)
 
 
-def test_at_first_each_head_looks_another_way_and_each_point_a_cell_further():
-    attention = DeformableAttention(32, heads=4, levels=2, points=3)
+def test_at_first_each_head_looks_another_way_and_each_point_a_cell_further(device):
+    attention = DeformableAttention(32, heads=4, levels=2, points=3).to(device)
     offsets = attention.sampling_offsets.bias.view(4, 2, 3, 2)
     assert torch.allclose(offsets[0, 0], torch.tensor([[1.0, 0], [2, 0], [3, 0]]), atol=1e-6)
     assert torch.allclose(offsets[2], -offsets[0], atol=1e-6)

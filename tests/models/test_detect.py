@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 
 from traqpoint.models.detect import detect, nms_mask
 
+pytestmark = pytest.mark.usefixtures("device")
+
 
 def blob(x, y, width=24, height=20, sigma=2.0, height_value=1.0):
     """Logits (1, 1, H, W): a Gaussian whose centre is at pixel coordinates (x, y), first pixel's centre at 0.5."""

@@ -15,6 +15,8 @@ from traqpoint.policy.distribution import (
     to_cells,
 )
 
+pytestmark = pytest.mark.usefixtures("device")
+
 
 @settings(deadline=None, max_examples=30)
 @given(

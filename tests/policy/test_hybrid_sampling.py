@@ -1,11 +1,11 @@
+import pytest
 import torch
+from random_inputs import generator
 
 from traqpoint.policy.distribution import restrict
 from traqpoint.policy.sampling import sample_cells, sample_hybrid, sample_image
 
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+pytestmark = pytest.mark.usefixtures("device")
 
 
 def test_no_pixel_is_drawn_twice():

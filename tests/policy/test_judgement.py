@@ -18,6 +18,8 @@ from traqpoint.policy.sampling import sample_hybrid
 from traqpoint.policy.visibility import verdict
 from traqpoint.types import PointState, WarpedPoints
 
+pytestmark = pytest.mark.usefixtures("device")
+
 
 class States:
     """Every point keeps its place in every frame; its state in frame t is states[t]."""

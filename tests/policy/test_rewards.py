@@ -16,6 +16,8 @@ from traqpoint.policy.redetection import redetection_map
 from traqpoint.policy.reward import track_reward
 from traqpoint.policy.reward_config import RankConfig, RedetectionConfig, RewardConfig
 
+pytestmark = pytest.mark.usefixtures("device")
+
 RANK = RewardConfig(terms=(("rank", 1.0), ("distinctiveness", 1.0)), combination="mean", rank=RankConfig(window_px=5))
 REDETECTION = RewardConfig(redetection=RedetectionConfig(window_px=7))
 
@@ -137,8 +139,8 @@ def test_redetection_of_a_window_does_not_depend_on_how_good_the_rest_of_the_fra
 def test_ratio_is_brute_force_nearest_outside_the_radius(stride, shape, radius):
     torch.manual_seed(0)
     normal = torch.nn.functional.normalize
-    centres = pixel_grid(*shape, stride)
     reference, found = (normal(torch.randn(1, 40, 8), dim=-1) for _ in range(2))
+    centres = pixel_grid(*shape, stride, reference.device)
     others = normal(torch.randn(1, len(centres), 8), dim=-1)
     xy = torch.rand(1, 40, 2) * (torch.tensor([shape[1], shape[0]]) + 10) - 5  # some lie outside the image
     similarity = exclude_near(reference @ others.transpose(1, 2), xy, stride, shape, radius)

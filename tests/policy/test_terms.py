@@ -27,6 +27,8 @@ from traqpoint.policy.reward_config import RewardConfig
 from traqpoint.policy.terms import TERMS, MapTerm, Term
 from traqpoint.types import PointState, WarpedPoints
 
+pytestmark = pytest.mark.usefixtures("device")
+
 MINE = f"{Path(__file__).resolve().parents[2] / 'examples' / 'reward_term.py'}:Prominence"
 
 
@@ -158,13 +160,13 @@ def mine(*options):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_the_maps_of_a_batch_go_with_its_loss(preset, monkeypatch):
+def test_the_maps_of_a_batch_go_with_its_loss(preset, monkeypatch, device):
     """Nothing of them waits for the garbage collector: they hold the graph of the network."""
     made = []
     watched = lambda *args: made.append(weakref.ref(frame := FrameMaps(*args))) or frame  # noqa: E731
     monkeypatch.setattr("traqpoint.policy.objective.FrameMaps", watched)
     sequence = Worlds(WorldsConfig((64, 64), num_frames=2, num_textures=2, texture_size=64))
-    geometry = sequence.sample(1, torch.Generator().manual_seed(0)).geometry
+    geometry = sequence.sample(1, torch.Generator().manual_seed(0)).geometry.to(device)
     gc.disable()
     try:
         logits = torch.randn(1, 2, 64, 64, requires_grad=True)
@@ -175,14 +177,14 @@ def test_the_maps_of_a_batch_go_with_its_loss(preset, monkeypatch):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_term_from_outside_joins_every_estimator(preset):
+def test_a_term_from_outside_joins_every_estimator(preset, device):
     config = changed(PRESETS[preset], reward={"terms": (("redetection", 1.0), (MINE, 0.5))})
     batch = Worlds(WorldsConfig((64, 64), num_frames=3, num_textures=2, texture_size=64)).sample(
         1, torch.Generator().manual_seed(0)
     )
     logits = torch.randn(1, 3, 64, 64, requires_grad=True)
     generator = torch.Generator().manual_seed(1)
-    loss, stats = objective(logits, torch.randn(1, 3, 8, 16, 16), batch.geometry, config, generator)
+    loss, stats = objective(logits, torch.randn(1, 3, 8, 16, 16), batch.geometry.to(device), config, generator)
     loss.backward()
     assert torch.isfinite(loss) and stats["reward"] > 0 and logits.grad.abs().max() > 0
 

@@ -13,6 +13,8 @@ from traqpoint.policy.loss import expected_reward_cells, expected_reward_image, 
 from traqpoint.policy.presets import PRESETS
 from traqpoint.policy.sampling import Samples, scored_by_image
 
+pytestmark = pytest.mark.usefixtures("device")
+
 CELL = 2
 POINT = SampledConfig(normalise=False, baseline="none")
 IMAGE = replace(POINT, credit="image", reduction="sum")

@@ -9,6 +9,8 @@ from traqpoint.errors import FormatError
 from traqpoint.tracking.build import build_tracks
 from traqpoint.types import Features, Matches
 
+pytestmark = pytest.mark.usefixtures("device")
+
 
 def images(*counts: int) -> list[Features]:
     return [

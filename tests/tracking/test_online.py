@@ -10,6 +10,8 @@ from traqpoint.tracking.config import TrackerConfig
 from traqpoint.tracking.online import OnlineTracker
 from traqpoint.types import Features
 
+pytestmark = pytest.mark.usefixtures("device")
+
 EYE = torch.eye(6)
 
 
@@ -136,8 +138,8 @@ def test_any_matcher_continues_tracks_within_the_limits(tmp_path):
         "import traqpoint as tp, torch\n"
         "def build(config):\n"
         "    def same_row(a, b):\n"
-        "        rows = torch.arange(min(len(a), len(b)))\n"
-        "        return tp.Matches(torch.stack([rows, rows], -1), torch.ones(len(rows)))\n"
+        "        rows = torch.arange(min(len(a), len(b)), device=a.scores.device)\n"
+        "        return tp.Matches(torch.stack([rows, rows], -1), torch.ones_like(a.scores[rows]))\n"
         "    return same_row\n"
     )
     own = MatcherConfig(f"{tmp_path / 'own.py'}:build")

@@ -3,10 +3,13 @@
 import dataclasses
 import json
 
+import pytest
 import torch
 
 from traqpoint.tracking.stats import track_statistics
 from traqpoint.types import Tracks
+
+pytestmark = pytest.mark.usefixtures("device")
 
 
 def tracks(observations: list[tuple[int, int]], num_frames: int) -> Tracks:

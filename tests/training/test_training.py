@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from random_inputs import smooth_photo, smooth_picture, write_pictures
 
 from traqpoint.data.config import DataConfig, HomographyConfig
 from traqpoint.data.homography import HomographySequences
 from traqpoint.data.worlds.config import WorldsConfig
 from traqpoint.errors import ConfigError, DataError, FormatError, WeightsError
 from traqpoint.geometry.warp import HomographyGeometry
-from traqpoint.image import write_image
 from traqpoint.models.layers import frozen
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.config import changed
@@ -25,23 +25,14 @@ from traqpoint.types import SequenceBatch
 SMALL = HomographyConfig(image_size=64, num_frames=3)
 
 
-def photo(seed=0, side=96):
-    small = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(seed))
-    image = torch.nn.functional.interpolate(small, size=(side, side), mode="bicubic", align_corners=False)
-    return (image[0].clamp(0, 1) * 255).byte()
-
-
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photos")
-    for i in range(3):
-        write_image(folder / f"{i}.png", photo(i).permute(1, 2, 0).numpy())
-    return folder
+    return write_pictures(tmp_path_factory.mktemp("photos"), (smooth_picture(96, 96, i) for i in range(3)))
 
 
 @pytest.fixture(scope="module")
 def batch():
-    source = HomographySequences([photo(i) for i in range(3)], SMALL)
+    source = HomographySequences([smooth_photo(96, 96, i) for i in range(3)], SMALL)
     return source.sample(2, torch.Generator().manual_seed(0))
 
 

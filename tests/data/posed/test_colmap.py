@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import research_data
 import torch
+from random_inputs import generator
 
 from traqpoint.data.posed.colmap import ColmapSet, colmap_sequences, stack_tracks
 from traqpoint.data.posed.config import ColmapConfig
@@ -73,10 +74,6 @@ def add_depth(folder, kind="geometric", value=DEPTH, frames=6, size=(W, H)):
 def source(*folders, **options):
     options = {"image_size": (60, 60), "num_frames": 3, "photometric": 0.0, "overlap": (0.1, 0.95)} | options
     return colmap_sequences(ColmapConfig(workspaces=folders, **options))
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture(scope="module", params=["south_building", "bonsai"])

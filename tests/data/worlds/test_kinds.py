@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from brute_force import cast, generator, scene_of, smooth_textures
+from brute_force import cast, scene_of, smooth_textures
+from random_inputs import generator
 
 from traqpoint.data.worlds.clutter import SMALL
 from traqpoint.data.worlds.config import KINDS, WorldsConfig

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from brute_force import camera, generator, surfaces_of
+from brute_force import camera, surfaces_of
+from random_inputs import generator
 
 from traqpoint.data.worlds.config import WorldsConfig
 from traqpoint.data.worlds.kinds import draw_scene

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from brute_force import generator, smooth_textures
+from brute_force import smooth_textures
+from random_inputs import generator
 
 from traqpoint.data.worlds.config import PATHS, RICH, WorldsConfig
 from traqpoint.data.worlds.source import Worlds

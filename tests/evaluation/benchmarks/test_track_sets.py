@@ -1,9 +1,9 @@
 """The track benchmark from the sequences on: perfect features are perfect, noise is measured, and nothing varies."""
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from random_inputs import blocks, write_pictures
 
 from traqpoint.data.config import HomographyConfig
 from traqpoint.data.posed.colmap import ColmapSet
@@ -31,12 +31,7 @@ SMALL = HomographyConfig(image_size=96, zoom=(1.2, 1.4), photometric=0.0, num_fr
 
 @pytest.fixture
 def photos(tmp_path):
-    rng = np.random.default_rng(0)
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for i in range(5):
-        cv2.imwrite(str(folder / f"{i}.png"), cv2.resize(rng.integers(0, 255, (20, 24, 3), dtype=np.uint8), (144, 120)))
-    return folder
+    return write_pictures(tmp_path / "photos", (blocks(120, 144, i) for i in range(5)))
 
 
 class Slope(PosedSet):
