@@ -26,12 +26,14 @@ import tyro
 from torch import Tensor
 
 import traqpoint
+from traqpoint.files import write_json
 from traqpoint.models import deformable
-from traqpoint.models.backbones import BACKBONES, STRIDES
-from traqpoint.models.base_descriptor import BaseDescriptor
+from traqpoint.models.backbones import STRIDES, build_backbone
+from traqpoint.models.config import MODELS, ModelConfig
+from traqpoint.models.deformable_descriptor import DeformableDescriptor
 from traqpoint.models.detector import PolicyNetwork
 from traqpoint.models.layers import channels_last, fold_batch_norms
-from traqpoint.models.traqpoint import MODELS, TraqPoint
+from traqpoint.models.traqpoint import TraqPoint
 
 Network = TypeVar("Network", bound=torch.nn.Module)
 
@@ -86,13 +88,13 @@ def build(part: str, size: tuple[int, int]) -> Callable[[], object]:
         model = channels_last(TraqPoint(MODELS["traqpoint-b"]).folded())
         return lambda: model.dense(image)
     if part == "backbone":
-        backbone = prepared(BACKBONES["convnext-b"]())
+        backbone = prepared(build_backbone("convnext-b"))
         return lambda: backbone(image)
     if part == "policy":
         policy = prepared(PolicyNetwork(align_corners=True))
         return lambda: policy(image)
-    # The encoder and the head of the base descriptor, on the smallest backbone.
-    net = prepared(BaseDescriptor(backbone="small", align_corners=True))
+    # The encoder and the head of the authors' descriptor, on the smallest backbone.
+    net = prepared(DeformableDescriptor(ModelConfig("base", backbone="small", align_corners=True)))
     levels = [torch.randn(1, net.dim, -(-H // s), -(-W // s)) for s in STRIDES]
     levels = [level.contiguous(memory_format=torch.channels_last) for level in levels]
     if part == "head":
@@ -159,8 +161,7 @@ def main(options: Options) -> None:
             "versions": {"traqpoint": traqpoint.__version__, "torch": torch.__version__},
             "hardware": f"{platform.machine()}, {options.threads} threads",
         }
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps({"protocol": protocol, "rows": rows}, indent=2) + "\n")
+        write_json(options.out, {"protocol": protocol, "rows": rows})
 
 
 if __name__ == "__main__":

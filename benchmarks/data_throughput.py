@@ -28,13 +28,16 @@ from rich.table import Table
 from torch import Tensor
 
 import traqpoint
-from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.config import HomographyConfig
+from traqpoint.data.homography import HomographySequences
 from traqpoint.data.loader import AHEAD, Loader
-from traqpoint.data.posed.colmap import ColmapConfig, colmap_sequences
-from traqpoint.data.posed.rgbd_layouts import RgbdConfig, rgbd_sequences
+from traqpoint.data.posed.colmap import colmap_sequences
+from traqpoint.data.posed.config import ColmapConfig, RgbdConfig
+from traqpoint.data.posed.rgbd_layouts import rgbd_sequences
 from traqpoint.data.source import Source
+from traqpoint.data.worlds.config import WorldsConfig
 from traqpoint.data.worlds.render import Surfaces, render
-from traqpoint.data.worlds.source import Worlds, WorldsConfig
+from traqpoint.data.worlds.source import Worlds
 from traqpoint.data.worlds.textures import procedural_textures
 from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.transforms import homogeneous

@@ -7,7 +7,6 @@ PEERS: a folder with xfeat_folded.pth. Includes NMS, top-k and descriptor sampli
 
 from __future__ import annotations
 
-import json
 import platform
 import statistics
 import time
@@ -20,6 +19,7 @@ import tyro
 
 from traqpoint.data.worlds.textures import procedural_textures
 from traqpoint.evaluation.methods.peers import build_peer
+from traqpoint.files import write_json
 from traqpoint.inference.extractor import Extractor
 from traqpoint.models.detect import detect
 from traqpoint.types import Features
@@ -101,8 +101,7 @@ def main(options: Options) -> None:
             "torch": torch.__version__,
             "hardware": platform.processor() or platform.machine(),
         }
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps({"protocol": protocol, "rows": rows}, indent=2) + "\n")
+        write_json(options.out, {"protocol": protocol, "rows": rows})
 
 
 if __name__ == "__main__":

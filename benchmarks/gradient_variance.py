@@ -11,35 +11,42 @@ trained on; ratios and cosines do not depend on that.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import tyro
 from rich.progress import track
 
-from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.config import HomographyConfig
+from traqpoint.data.homography import HomographySequences
 from traqpoint.data.photos import load_photos
+from traqpoint.models.layers import frozen
 from traqpoint.models.traqpoint import TraqPoint
-from traqpoint.policy.config import PolicyConfig
-from traqpoint.policy.objective import exact_objective, sampled_objective
-from traqpoint.training.policy_step import describe, reward_maps
+from traqpoint.policy.config import EntropyConfig, ExactConfig, PolicyConfig, SampledConfig, SamplingConfig, changed
+from traqpoint.policy.objective import objective
+from traqpoint.training.policy_step import describe
 
-EXACT = PolicyConfig(pixel_stride=1, cell_shift=False, global_entropy=0.0, normalise="none", global_weight=0.2)
+EXACT = PolicyConfig(
+    exact=ExactConfig(pixel_stride=1, image_weight=0.2, normalise=False),
+    sampling=SamplingConfig(cell_shift=False),
+    sampled=SampledConfig(baseline="none", replacement=True, normalise=False),
+    entropy=EntropyConfig(image=0.0),
+)
 """Global draws are a fifth of all draws in the sampled forms (56 of 281)."""
-SAMPLED = replace(EXACT, estimator="sampled", baseline="none", replacement=True)
+SAMPLED = changed(EXACT, estimator="sampled")
 ESTIMATORS: dict[str, PolicyConfig] = {
     "exact, every pixel": EXACT,
-    "exact, lattice of every 2nd": replace(EXACT, pixel_stride=2),
-    "exact, lattice of every 4th": replace(EXACT, pixel_stride=4),
-    "credit per point, leave-one-out": replace(SAMPLED, baseline="leave_one_out"),
-    "credit per point, stratum": replace(SAMPLED, baseline="stratum"),
-    "credit per point, batch": replace(SAMPLED, baseline="batch"),
+    "exact, lattice of every 2nd": changed(EXACT, exact={"pixel_stride": 2}),
+    "exact, lattice of every 4th": changed(EXACT, exact={"pixel_stride": 4}),
+    "credit per point, leave-one-out": changed(SAMPLED, sampled={"baseline": "leave_one_out"}),
+    "credit per point, stratum": changed(SAMPLED, sampled={"baseline": "stratum"}),
+    "credit per point, batch": changed(SAMPLED, sampled={"baseline": "batch"}),
     "credit per point, no baseline": SAMPLED,
-    "… leave-one-out, no replacement": replace(SAMPLED, baseline="leave_one_out", replacement=False),
-    "credit per image, batch": replace(SAMPLED, credit="image", baseline="batch"),
-    "credit per image, no baseline (paper)": replace(SAMPLED, credit="image"),
-    "… scored by the image (released code)": replace(SAMPLED, credit="image", log_prob="image"),
+    "… leave-one-out, no replacement": changed(SAMPLED, sampled={"baseline": "leave_one_out", "replacement": False}),
+    "credit per image, batch": changed(SAMPLED, sampled={"credit": "image", "baseline": "batch"}),
+    "credit per image, no baseline (paper)": changed(SAMPLED, sampled={"credit": "image"}),
+    "… scored by the image (released code)": changed(SAMPLED, sampled={"credit": "image", "log_prob": "image"}),
 }
 
 
@@ -51,8 +58,8 @@ class Options:
     """Folder of photographs."""
     weights: str = "traqpoint-s"
     """Model: its descriptor, and the policy whose gradient is drawn."""
-    consistency: str = "redetection"
-    """Reward."""
+    term: str = "redetection"
+    """Reward: this times distinctiveness."""
     draws: int = 32
     """Gradients per estimator."""
     batch_size: int = 2
@@ -66,18 +73,16 @@ class Options:
 def main(options: Options) -> None:
     source = HomographySequences(load_photos(options.photos, limit=100), HomographyConfig())
     batch = source.sample(options.batch_size, torch.Generator().manual_seed(options.seed))
-    model = TraqPoint.from_pretrained(options.weights).requires_grad_(False)
+    model = frozen(TraqPoint.from_pretrained(options.weights))
     parameters = [p.requires_grad_() for p in model.detector.parameters()]
     B, T = batch.images.shape[:2]
     images = batch.images.flatten(0, 1)
     descriptors = describe(images, model).unflatten(0, (B, T))
 
     def gradient(config: PolicyConfig, seed: int) -> torch.Tensor:
-        config = replace(config, consistency=options.consistency)
+        config = changed(config, reward={"terms": ((options.term, 1.0), ("distinctiveness", 0.8))})
         # Only the objective is drawn anew; the graph of the network is the same and kept.
-        frames = reward_maps(logits, descriptors, batch, config)
-        objective = exact_objective if config.estimator == "exact" else sampled_objective
-        loss, _ = objective(frames, batch.geometry, config, torch.Generator().manual_seed(seed))
+        loss, _ = objective(logits, descriptors, batch.geometry, config, torch.Generator().manual_seed(seed))
         parts = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
         return torch.cat([g.flatten() for g in parts if g is not None])
 

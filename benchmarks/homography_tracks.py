@@ -19,7 +19,8 @@ import torch
 import tyro
 from rich.progress import track
 
-from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.config import HomographyConfig
+from traqpoint.data.homography import HomographySequences
 from traqpoint.data.photos import load_photos
 from traqpoint.evaluation.methods.peers import build_peer
 from traqpoint.evaluation.metrics.tracks import NO_SCORES, Method, evaluate

@@ -27,19 +27,21 @@ from policy_variants import VARIANTS, Variant, at_size
 from rich.progress import track
 from torch import Tensor
 
-from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.config import HomographyConfig
+from traqpoint.data.homography import HomographySequences
 from traqpoint.data.photos import load_photos
 from traqpoint.data.source import Source
 from traqpoint.data.worlds.source import Worlds
 from traqpoint.data.worlds.textures import load_textures
 from traqpoint.errors import ConfigError
 from traqpoint.files import atomic, claim, write_json
-from traqpoint.models.layers import channels_last
+from traqpoint.models.layers import channels_last, frozen
 from traqpoint.models.traqpoint import TraqPoint
+from traqpoint.policy.config import SampledConfig
 from traqpoint.policy.loss import warmup_loss
 from traqpoint.training.config import LoopConfig
 from traqpoint.training.experts import fast_heatmap
-from traqpoint.training.loop import learning_rate
+from traqpoint.training.loop import learning_rate, update
 from traqpoint.training.policy_step import MovingAverage, Weights, describe, policy_step
 from traqpoint.types import Geometry, SequenceBatch, map_tensors
 
@@ -160,7 +162,7 @@ def train(variant: Variant, seed: int, model: TraqPoint, pool: dict, options: Op
     generator = torch.Generator().manual_seed(1000 * seed + 1)
     order = torch.randperm(options.pool, generator=torch.Generator().manual_seed(seed + 7 * initial)).tolist()
     available = POOL_FRAMES[options.source]
-    average, rewards = MovingAverage(0.95), []
+    average, rewards = MovingAverage(SampledConfig() if variant.policy is None else variant.policy.sampled), []
     seconds, curve = 0.0, [_validation(options).glance(model, options.max_keypoints)]
     for i in range(steps):
         began = time.process_time()
@@ -172,15 +174,12 @@ def train(variant: Variant, seed: int, model: TraqPoint, pool: dict, options: Op
                 images = batch.images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
                 loss, stats = 10 * warmup_loss(model.detector(images).float(), fast_heatmap(images)), {}
             else:
-                entropy = 1 + i / steps * (variant.policy.final_entropy - 1)
+                entropy = 1 + i / steps * (variant.policy.entropy.final - 1)
                 weights, moving = Weights(entropy=entropy), float(average.value)
                 loss, stats = policy_step(batch, model, variant.policy, weights, generator, descriptors, moving)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate((i + 1) / steps, config)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.detector.parameters(), config.clip_norm)
-        optimizer.step()
+        update(model.detector, optimizer, loss, config.clip_norm)
         rewards.append(stats.get("reward", 0.0))
         average.update(rewards[-1])
         seconds += time.process_time() - began
@@ -212,7 +211,7 @@ def run(name: str, seed: int, options: Options, pool_path: Path) -> dict:
     torch.manual_seed(seed)
     model = TraqPoint.from_pretrained(options.descriptor)
     model.detector = TraqPoint(model.config).detector.train()
-    channels_last(model.eval().requires_grad_(False))
+    channels_last(frozen(model))
     model.detector.train().requires_grad_(True)
     if variant.kind not in ("untrained", "initial") and variant.start == "initial":
         warm = TraqPoint.from_pretrained(options.work / "weights" / f"initial-{seed}.safetensors")

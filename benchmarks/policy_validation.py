@@ -7,22 +7,24 @@ from pathlib import Path
 
 import torch
 
-from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.config import HomographyConfig
+from traqpoint.data.homography import HomographySequences
 from traqpoint.data.photos import load_photos
 from traqpoint.data.posed.frames import fit_frame, stack_geometry
 from traqpoint.data.posed.rgbd_layouts import read_rgbd
 from traqpoint.data.testsets.kitti import read_kitti_sequence
 from traqpoint.data.testsets.odometry import OdometrySequence
 from traqpoint.data.testsets.pairs import PosePair, pose_pair
-from traqpoint.data.worlds.source import Worlds, WorldsConfig
+from traqpoint.data.worlds.config import WorldsConfig
+from traqpoint.data.worlds.source import Worlds
 from traqpoint.data.worlds.textures import load_textures
 from traqpoint.evaluation.benchmarks.pose import PoseConfig, auc, score_pair
 from traqpoint.evaluation.metrics.tracks import NO_SCORES, TrackScores, track_scores
 from traqpoint.geometry.transforms import invert_rigid
 from traqpoint.inference.extractor import Extractor
 from traqpoint.io.strecha import read_strecha_cameras
+from traqpoint.matching.config import RobustConfig
 from traqpoint.matching.mutual import match
-from traqpoint.matching.verify import RobustConfig
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.odometry.estimate import OdometryConfig, estimate_path
 from traqpoint.tracking.build import build_tracks

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
-from traqpoint.policy.config import PolicyConfig
+from traqpoint.policy.config import PolicyConfig, changed
 from traqpoint.policy.presets import PAPER, PRESETS, REFERENCE, SAMPLED
 
 
@@ -38,12 +38,14 @@ class Variant:
 
 
 OURS = PRESETS["traqpoint"]
-POINT = replace(PAPER, credit="point", baseline="leave_one_out", normalise="deviation")
-SHARP = replace(POINT, inverse_temperature=8.0, references="all")
-BOTH = replace(OURS, global_weight=0.2)
+POINT = changed(PAPER, sampled={"credit": "point", "baseline": "leave_one_out", "normalise": True})
+SHARP = changed(POINT, sampling={"inverse_temperature": 8.0, "references": "all"})
+BOTH = changed(OURS, exact={"image_weight": 0.2})
 """With the image-wide term: the default before this comparison. Terms were taken from it one by one, and without this
 one it is better; what was measured around it stays as it was measured."""
-EXACT_RANK = replace(BOTH, consistency="rank", combination="mean")
+REDETECTION, RANK, MAXIMUM = ("redetection", 1.0), ("rank", 1.0), ("maximum", 1.0)
+DISTINCTIVENESS = ("distinctiveness", 0.8)
+EXACT_RANK = changed(BOTH, reward={"terms": PAPER.reward.terms, "combination": "mean"})
 
 VARIANTS: dict[str, Variant] = {
     "untrained": Variant(None, "random weights", "no reward", kind="untrained"),
@@ -67,35 +69,50 @@ VARIANTS: dict[str, Variant] = {
         BOTH, "image-term from random weights, no warm-up", "estimator", "image-term", start="untrained"
     ),
     "traqpoint": Variant(OURS, "exact expectation of the re-detection reward in cells", "estimator"),
-    "rank": Variant(replace(BOTH, consistency="rank"), "rank instead of re-detection", "term", "image-term"),
+    "rank": Variant(
+        changed(BOTH, reward={"terms": (RANK, DISTINCTIVENESS)}), "rank instead of re-detection", "term", "image-term"
+    ),
     "maximum": Variant(
-        replace(BOTH, consistency="maximum"), "distance to the nearest maximum instead", "term", "image-term"
+        changed(BOTH, reward={"terms": (MAXIMUM, DISTINCTIVENESS)}),
+        "distance to the nearest maximum instead",
+        "term",
+        "image-term",
     ),
     "no-distinctiveness": Variant(
-        replace(BOTH, combination="consistency"), "without distinctiveness", "term", "image-term"
+        changed(BOTH, reward={"terms": (REDETECTION,)}), "without distinctiveness", "term", "image-term"
     ),
     "no-consistency": Variant(
-        replace(BOTH, combination="distinctiveness"), "without consistency", "term", "image-term"
+        changed(BOTH, reward={"terms": (("distinctiveness", 1.0),)}), "without re-detection", "term", "image-term"
     ),
-    "no-scale": Variant(replace(BOTH, normalise="none"), "rewards not scaled per image", "term", "image-term"),
+    "no-scale": Variant(
+        changed(BOTH, exact={"normalise": False}), "rewards not scaled per image", "term", "image-term"
+    ),
     "image-term-1": Variant(
-        replace(OURS, global_weight=1.0), "image-wide term weighs 1 instead of 0.2", "term", "image-term"
+        changed(OURS, exact={"image_weight": 1.0}), "image-wide term weighs 1 instead of 0.2", "term", "image-term"
     ),
-    "no-entropy": Variant(replace(BOTH, global_entropy=0.0), "no entropy", "term", "image-term"),
-    "no-shift": Variant(replace(BOTH, cell_shift=False), "fixed grid of cells", "term", "image-term"),
+    "no-entropy": Variant(changed(BOTH, entropy={"image": 0.0}), "no entropy", "term", "image-term"),
+    "no-shift": Variant(changed(BOTH, sampling={"cell_shift": False}), "fixed grid of cells", "term", "image-term"),
     "sample-negatives": Variant(
-        replace(BOTH, negatives="samples"), "negatives among the candidates only", "term", "image-term"
+        changed(BOTH, reward={"distinctiveness": {"negatives": "samples"}}),
+        "negatives among the candidates only",
+        "term",
+        "image-term",
     ),
-    "blunt": Variant(replace(BOTH, inverse_temperature=1.0), "logits times 1", "term", "image-term"),
+    "blunt": Variant(changed(BOTH, sampling={"inverse_temperature": 1.0}), "logits times 1", "term", "image-term"),
     "target-gradient": Variant(
-        replace(BOTH, target_gradient=True), "+ gradient of the target's choice", "term", "image-term"
+        changed(BOTH, reward={"redetection": {"target_gradient": True}}),
+        "+ gradient of the target's choice",
+        "term",
+        "image-term",
     ),
-    "every-pixel": Variant(replace(BOTH, pixel_stride=1), "every pixel instead of every second", "term", "image-term"),
+    "every-pixel": Variant(
+        changed(BOTH, exact={"pixel_stride": 1}), "every pixel instead of every second", "term", "image-term"
+    ),
     "first-reference": Variant(
-        replace(BOTH, references="first"), "only the first frame is a reference", "term", "image-term"
+        changed(BOTH, sampling={"references": "first"}), "only the first frame is a reference", "term", "image-term"
     ),
     "geometric": Variant(
-        replace(BOTH, aggregation="geometric"),
+        changed(BOTH, reward={"aggregation": "geometric"}),
         "geometric mean over frames: found in all of them",
         "sequence",
         "image-term",
@@ -134,13 +151,17 @@ def at_size(policy: PolicyConfig, image_size: int) -> PolicyConfig:
     compared stays as large as it is.
     """
     factor = image_size / 240
-    policy = replace(policy, candidate_stride=round(policy.candidate_stride * factor))
-    if policy.consistency != "rank":
+    terms = policy.reward
+    coarse = {
+        name: {"stride": round(getattr(terms, name).stride * factor)} for name in ("distinctiveness", "similarity")
+    }
+    policy = changed(policy, reward=coarse)
+    if "rank" not in dict(terms.terms):
         return policy
-    window = round(policy.rank_window_px * factor)
-    return replace(
+    window = round(terms.rank.window_px * factor)
+    return changed(
         policy,
-        cell_px=round(policy.cell_px * factor),
-        tile_px=round(policy.tile_px * factor),
-        rank_window_px=window if policy.rank_window == "cell" else window // 2 * 2 + 1,
+        sampling={"cell_px": round(policy.sampling.cell_px * factor)},
+        entropy={"tile_px": round(policy.entropy.tile_px * factor)},
+        reward={"rank": {"window_px": window if terms.rank.window == "cell" else window // 2 * 2 + 1}},
     )

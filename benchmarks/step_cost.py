@@ -8,7 +8,6 @@ interleaved; medians are printed, as milliseconds and as shares of the networks'
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from dataclasses import dataclass
@@ -18,13 +17,15 @@ import torch
 import tyro
 from rich.progress import track
 
-from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.config import HomographyConfig
+from traqpoint.data.homography import HomographySequences
 from traqpoint.data.photos import load_photos
-from traqpoint.models.layers import channels_last
+from traqpoint.files import write_json
+from traqpoint.models.layers import channels_last, frozen
 from traqpoint.models.traqpoint import TraqPoint
-from traqpoint.policy.objective import exact_objective, sampled_objective
+from traqpoint.policy.objective import objective
 from traqpoint.policy.presets import PRESETS
-from traqpoint.training.policy_step import describe, reward_maps
+from traqpoint.training.policy_step import describe
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def main(options: Options) -> None:
     torch.set_num_threads(1)
     source = HomographySequences(load_photos(options.photos, limit=60), HomographyConfig(image_size=options.image_size))
     model = channels_last(TraqPoint.from_pretrained("traqpoint-s"))
-    model.descriptor.requires_grad_(False)
+    frozen(model.descriptor)
     model.detector.train()
     generator = torch.Generator().manual_seed(0)
     seconds: dict[str, dict[str, list[float]]] = {name: {} for name in PRESETS}
@@ -70,9 +71,7 @@ def main(options: Options) -> None:
                 lap("descriptor")
                 logits = model.detector(images).float().unflatten(0, (B, T))[:, :, 0]
             lap("policy")
-            frames = reward_maps(logits, descriptors, batch, config)
-            objective = exact_objective if config.estimator == "exact" else sampled_objective
-            loss, _ = objective(frames, batch.geometry, config, generator)
+            loss, _ = objective(logits, descriptors, batch.geometry, config, generator)
             lap("reward")
             loss.backward()
             lap("backward")
@@ -86,7 +85,7 @@ def main(options: Options) -> None:
         print(f"| {name} | {cells} | {row['reward'] / networks:.2f} |")
     if options.out is not None:
         protocol = {k: v for k, v in vars(options).items() if not isinstance(v, Path)}
-        options.out.write_text(json.dumps({"protocol": protocol, "medians_s": medians}, indent=1) + "\n")
+        write_json(options.out, {"protocol": protocol, "medians_s": medians})
 
 
 if __name__ == "__main__":

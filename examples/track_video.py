@@ -10,14 +10,13 @@ import tyro
 import traqpoint as tp
 from traqpoint.image import write_image
 from traqpoint.io.video import read_frames
-from traqpoint.tracking.config import TrackerConfig
 from traqpoint.tracking.stats import track_statistics
 from traqpoint.viz.draw import draw_trails
 
 
 def main(source: tyro.conf.Positional[Path], out: Path = Path("tracks.png"), weights: str = "traqpoint-s") -> None:
     extractor = tp.Extractor(weights, max_keypoints=1000)
-    tracks = tp.track(source, extractor, TrackerConfig(max_displacement=40))
+    tracks = tp.track(source, extractor, tp.TrackerConfig(max_displacement=40))
 
     # One row per observation: track_id, frame and pixel.
     if len(tracks):

@@ -4,6 +4,7 @@
 >>> extractor = tp.Extractor("traqpoint-s", max_keypoints=2048)
 >>> a, b = extractor("a.jpg"), extractor("b.jpg")
 >>> matches = tp.match(a, b)
+>>> verified = tp.verify(matches, a, b)
 >>> tracks = tp.track("video.mp4", extractor)
 """
 
@@ -12,27 +13,43 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from traqpoint._version import __version__
+
 if TYPE_CHECKING:
     from traqpoint.errors import TraqPointError as TraqPointError
     from traqpoint.inference.extractor import Extractor as Extractor
     from traqpoint.inference.tracker import track as track
+    from traqpoint.matching.config import MatcherConfig as MatcherConfig
+    from traqpoint.matching.config import RobustConfig as RobustConfig
+    from traqpoint.matching.dual_softmax import match_dual_softmax as match_dual_softmax
+    from traqpoint.matching.lightglue import LightGlue as LightGlue
     from traqpoint.matching.mutual import match as match
+    from traqpoint.matching.run import build_matcher as build_matcher
+    from traqpoint.matching.verify import Verified as Verified
+    from traqpoint.matching.verify import verify as verify
     from traqpoint.models.traqpoint import TraqPoint as TraqPoint
+    from traqpoint.tracking.config import TrackerConfig as TrackerConfig
     from traqpoint.types import Features as Features
     from traqpoint.types import Matches as Matches
     from traqpoint.types import Tracks as Tracks
 
-__version__ = "0.1.0"
-
 _HOME = {
     "Extractor": "inference.extractor",
     "Features": "types",
+    "LightGlue": "matching.lightglue",
+    "MatcherConfig": "matching.config",
     "Matches": "types",
+    "RobustConfig": "matching.config",
+    "TrackerConfig": "tracking.config",
     "Tracks": "types",
     "TraqPoint": "models.traqpoint",
     "TraqPointError": "errors",
+    "Verified": "matching.verify",
+    "build_matcher": "matching.run",
     "match": "matching.mutual",
+    "match_dual_softmax": "matching.dual_softmax",
     "track": "inference.tracker",
+    "verify": "matching.verify",
 }
 __all__ = [*sorted(_HOME), "__version__"]
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from traqpoint import __version__
+from traqpoint._version import __version__
 from traqpoint.errors import ConfigError, FormatError
 
 _NOT_COMPARED = frozenset({"device", "version"})

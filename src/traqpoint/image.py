@@ -93,6 +93,18 @@ def list_images(folder: str | Path) -> list[Path]:
     return paths
 
 
+def first_size(paths: Iterable[str | Path]) -> tuple[int, int]:
+    """(W, H) of the first image that can be read. Raises ImageError, the first one's, if none can."""
+    errors: list[ImageError] = []
+    for path in paths:
+        try:
+            height, width = read_image(path).shape[:2]
+            return width, height
+        except ImageError as error:
+            errors.append(error)
+    raise errors[0] if errors else ImageError("no image is given")
+
+
 def expand_images(paths: Iterable[str | Path]) -> list[Path]:
     """Files stay as they are, folders become the images below them; the order is kept. Raises DataError on none."""
     out: list[Path] = []

@@ -66,6 +66,12 @@ def is_outside(name: str) -> bool:
     return attribute.isidentifier() and (is_module or module.endswith(".py"))
 
 
+def is_loaded(name: str) -> bool:
+    """Whether the module of ``module:name`` or ``path/to/file.py:name`` has been imported in this process."""
+    place = name.rpartition(":")[0]
+    return (_name_of_file(Path(place)) if place.endswith(".py") else place) in sys.modules
+
+
 def imported(name: str) -> Any:
     """What ``module:name`` or ``path/to/file.py:name`` stands for. Modules are also looked for in the working folder.
 
@@ -89,9 +95,12 @@ def _from_path(place: str) -> ModuleType:
         sys.path.remove(here)
 
 
+def _name_of_file(path: Path) -> str:
+    return f"_traqpoint_user_{path.stem}_{abs(hash(str(path.absolute())))}"
+
+
 def _from_file(path: Path) -> ModuleType:
-    path = path.absolute()
-    name = f"_traqpoint_user_{path.stem}_{abs(hash(str(path)))}"
+    name = _name_of_file(path)
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

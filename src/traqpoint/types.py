@@ -87,6 +87,10 @@ class Matches:
     def __len__(self) -> int:
         return self.indices.shape[0]
 
+    def flipped(self) -> Matches:
+        """The same matches from the second image to the first."""
+        return Matches(self.indices.flip(1), self.scores)
+
 
 @dataclass(frozen=True)
 class Tracks:
@@ -166,13 +170,25 @@ class SequenceBatch:
 
 
 @dataclass(frozen=True)
+class Observations:
+    """Triangulated points that a frame observes. rays: (N, 3) in the camera, z = 1, so that ``K @ ray`` is the pixel in
+    the frame and in every resized crop of it. points: (N,) int64, which points. z: (N,) their z-depths."""
+
+    rays: Tensor
+    points: Tensor
+    z: Tensor
+
+
+@dataclass(frozen=True)
 class Frame:
-    """One posed image. image (3, H, W); K (3, 3); cam_from_world (4, 4); depth (H, W) z-depth, NaN = unknown."""
+    """One posed image. image (3, H, W); K (3, 3); cam_from_world (4, 4); depth (H, W) z-depth, NaN = unknown;
+    observations: of a frame of a reconstruction."""
 
     image: Tensor
     K: Tensor
     cam_from_world: Tensor
     depth: Tensor | None = None
+    observations: Observations | None = None
 
     def __post_init__(self) -> None:
         _require(self.image.ndim == 3, f"image must be (3, H, W), got {tuple(self.image.shape)}")

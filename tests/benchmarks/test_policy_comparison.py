@@ -112,3 +112,14 @@ def test_tables_say_the_spread_and_the_paired_differences(comparison):
     rows = [row("paper", 0, 0.2), row("paper", 1, 0.4), row("traqpoint", 0, 0.5), row("traqpoint", 2, 0.9)]
     line = next(x for x in policy_tables.report(rows).splitlines() if x.startswith("| paper |"))
     assert line.split(" | ")[2:] == ["2", "0.300 ± 0.141", "traqpoint: -0.300", "3 |"]
+
+
+@pytest.mark.parametrize(("name", "lengths"), [("paper", (16, 16, 40, 30, 63)), ("traqpoint", (16, 16, 16, 16, 31))])
+def test_at_another_size_the_papers_lengths_scale_and_ours_stay(name, lengths):
+    """Strides of the descriptors compared; cells, tiles, and the rank's window."""
+    from policy_variants import at_size
+
+    policy = at_size(PRESETS[name], 480)
+    strides = policy.reward.distinctiveness.stride, policy.reward.similarity.stride
+    sides = policy.sampling.cell_px, policy.entropy.tile_px, policy.reward.rank.window_px
+    assert (*strides, *sides) == lengths

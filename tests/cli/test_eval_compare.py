@@ -10,7 +10,7 @@ from traqpoint.cli.main import main
 from traqpoint.cli.options import parse
 from traqpoint.evaluation.methods.method import build_method, label
 from traqpoint.evaluation.result import Result
-from traqpoint.matching.config import MatcherConfig
+from traqpoint.matching.config import MatcherConfig, MutualConfig
 
 
 @pytest.fixture
@@ -75,8 +75,8 @@ def picture() -> np.ndarray:
 
 def test_a_benchmark_runs_all_methods_under_the_same_options_and_prints_their_table(tmp_path, capsys):
     options = ["--out", str(tmp_path), "--methods", "SIFT", "ORB", "--max-keypoints", "20"]
-    verb = parse(Verb, [*options, "--matcher.max-ratio", "0.9"], "traqpoint eval count")
-    assert verb.matcher == MatcherConfig(max_ratio=0.9)
+    verb = parse(Verb, [*options, "--matcher.mutual.max-ratio", "0.9"], "traqpoint eval count")
+    assert verb.matcher == MatcherConfig(mutual=MutualConfig(max_ratio=0.9))
     assert verb.run() == 0
     table = capsys.readouterr().out
     assert table.startswith("**count · noise**")

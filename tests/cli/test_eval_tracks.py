@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from traqpoint.cli.main import main
-from traqpoint.data.worlds.source import WorldsConfig
+from traqpoint.data.worlds.config import WorldsConfig
 from traqpoint.evaluation.result import Result
 from traqpoint.image import write_image
 

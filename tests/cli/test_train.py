@@ -1,12 +1,11 @@
 """The training verbs: options from files, and what they refuse."""
 
-from dataclasses import replace
-
 import pytest
 
 from traqpoint.cli.main import main
 from traqpoint.cli.options import UsageError, parse
 from traqpoint.cli.train import Policy
+from traqpoint.policy.config import changed
 from traqpoint.policy.presets import PRESETS
 
 COMMON = ["--descriptor", "d", "--out", "o", "--data.mixture", "worlds", "1"]
@@ -19,9 +18,11 @@ def test_a_preset_sets_the_whole_policy(name):
 
 def test_an_option_overrides_the_file_and_the_file_the_preset(tmp_path):
     file = tmp_path / "policy.yaml"
-    file.write_text("policy: {cell_px: 7, tile_px: 9}")
-    args = [*COMMON, "--preset", "paper", "--config", str(file), "--policy.cell-px", "11"]
-    expected = replace(PRESETS["paper"], cell_px=11, tile_px=9)
+    file.write_text("policy: {sampling: {cell_px: 7}, entropy: {tile_px: 9}, reward: {rank: {floor: 0.1}}}")
+    args = [*COMMON, "--preset", "paper", "--config", str(file), "--policy.sampling.cell-px", "11"]
+    expected = changed(
+        PRESETS["paper"], sampling={"cell_px": 11}, entropy={"tile_px": 9}, reward={"rank": {"floor": 0.1}}
+    )
     assert parse(Policy, args, "traqpoint train policy").policy == expected
 
 
@@ -36,7 +37,7 @@ def test_an_unknown_preset_is_refused_with_the_known_ones():
         (["--data.photos", "{tmp}/nothing"], "nothing"),
         ([], "photos"),
         (["--data.photos", "{tmp}", "--loop.steps", "0"], "steps"),
-        (["--data.mixture", "worlds", "1", "--policy.window-px", "4"], "window_px"),
+        (["--data.mixture", "worlds", "1", "--policy.reward.redetection.window-px", "4"], "window_px"),
         (["--data.mixture", "worlds", "1", "--descriptor", "nothing"], "nothing"),
     ],
 )

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.config import HomographyConfig
+from traqpoint.data.homography import HomographySequences
 from traqpoint.data.photos import load_photos
 from traqpoint.errors import DataError
 from traqpoint.geometry.sampling import sample

@@ -6,9 +6,12 @@ import sys
 import pytest
 import torch
 
-from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.config import HomographyConfig
+from traqpoint.data.homography import HomographySequences
 from traqpoint.data.loader import Loader
-from traqpoint.data.posed.sequences import PosedConfig, PosedSequences
+from traqpoint.data.posed.config import PosedConfig
+from traqpoint.data.posed.frames import PosedSet
+from traqpoint.data.posed.sequences import PosedSequences
 from traqpoint.errors import DataError, ImageError
 from traqpoint.types import Frame, SequenceBatch
 
@@ -40,11 +43,8 @@ class Deadly:
         return self.source.sample(batch_size, generator)
 
 
-class Broken:
+class Broken(PosedSet):
     name, names = "set", [str(i) for i in range(6)]
-
-    def __len__(self):
-        return 6
 
     def frame(self, index):
         if index in (1, 4):
@@ -147,7 +147,8 @@ def test_interrupting_ends_the_workers():
 def test_workers_do_not_outlive_a_loop_that_is_killed():
     script = """
 import os, signal, torch
-from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.config import HomographyConfig
+from traqpoint.data.homography import HomographySequences
 from traqpoint.data.loader import Loader
 photo = torch.zeros(3, 48, 48, dtype=torch.uint8)
 source = HomographySequences([photo], HomographyConfig(image_size=32, num_frames=2))

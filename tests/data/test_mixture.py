@@ -12,15 +12,15 @@ import torch
 
 from traqpoint.cli.options import parse
 from traqpoint.cli.train import Descriptor
-from traqpoint.data.homography import HomographyConfig
-from traqpoint.data.mixture import Mixture
-from traqpoint.data.photos import load_video_frames
+from traqpoint.data.config import DataConfig, HomographyConfig
+from traqpoint.data.mixture import Mixture, build_source
+from traqpoint.data.photos import load_video_frames, photos_once
 from traqpoint.errors import ConfigError, DataError
-from traqpoint.image import write_image
+from traqpoint.image import read_image, write_image
 from traqpoint.io.video import VideoWriter
 from traqpoint.models.traqpoint import TraqPoint
-from traqpoint.training.config import DataConfig, DescriptorConfig, DescriptorTraining, LoopConfig
-from traqpoint.training.runs import build_source, train_descriptor
+from traqpoint.training.config import DescriptorConfig, DescriptorTraining, LoopConfig
+from traqpoint.training.runs import train_descriptor
 
 SMALL = HomographyConfig(image_size=32, num_frames=2)
 
@@ -120,6 +120,64 @@ def test_a_source_without_its_path_is_refused_unless_its_weight_is_zero(source, 
     with pytest.raises(ConfigError, match=f"source {source} .* set data.{path}"):
         DescriptorTraining(DataConfig(mixture=((source, 1.0),)), Path("o"))
     DescriptorTraining(DataConfig(mixture=((source, 0.0), ("worlds", 1.0))), Path("o"))
+
+
+OWN = """
+import torch
+from traqpoint.data.source import needs
+
+@needs("own")
+class Grey:
+    def __init__(self, data, device):
+        self.level = float(data.option("level", "0.5"))
+
+    def sample(self, batch_size, generator):
+        return torch.full((batch_size,), self.level)
+
+@needs("photos")
+def of_photos(data, device):
+    return Grey(data, device)
+
+def nothing(data, device):
+    return 7
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    return str(tmp_path / "own.py")
+
+
+def test_a_source_from_outside_is_one_name_and_gets_its_options(own):
+    source = build_source(DataConfig(mixture=((f"{own}:Grey", 1.0),), own=(("level", "0.25"),)), "cpu")
+    assert source.sample(3, torch.Generator()).tolist() == [0.25] * 3
+    assert build_source(DataConfig(mixture=((f"{own}:Grey", 2.0),)), "cpu").sample(1, torch.Generator()) == 0.5
+
+
+def test_what_is_wrong_with_a_source_from_outside_is_told_before_the_run(own):
+    def training_on(name):
+        return DescriptorTraining(DataConfig(mixture=((f"{own}:{name}", 1.0),)), Path("o"))
+
+    with pytest.raises(ConfigError, match=r"own\.py has no 'Gray'"):
+        training_on("Gray")
+    with pytest.raises(ConfigError, match=r"own\.py:Grey .* set data\.own"):
+        training_on("Grey")
+    with pytest.raises(ConfigError, match=r"own\.py:of_photos .* set data\.photos"):
+        training_on("of_photos")
+    with pytest.raises(ConfigError, match="makes a int, which has no sample"):
+        build_source(training_on("nothing").data, "cpu")
+    with pytest.raises(ConfigError, match=r"give data\.own folder VALUE"):
+        DataConfig().option("folder")
+
+
+def test_homographies_and_worlds_read_their_photos_once(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr("traqpoint.data.photos.read_image", lambda path: (read.append(path), read_image(path))[1])
+    config = DataConfig(pictures(tmp_path), (("worlds", 0.5), ("homography", 0.5)), homography=SMALL)
+    source = build_source(config, "cpu")
+    assert len(read) == 3 and len(source.sources[1][0].photos) == 3
+    assert photos_once.cache_info().currsize == 0
 
 
 def test_a_video_gives_homography_sequences_of_its_frames(tmp_path):

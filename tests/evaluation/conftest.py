@@ -53,7 +53,7 @@ def exact_scene(tmp_path_factory) -> ExactScene:
         features.write(name, exact_features(view))
     pairs = list(combinations(truth.images, 2))
     for a, b in pairs:
-        matches.write(features.key(a), features.key(b), true_matches(truth.images[a], truth.images[b]))
+        matches.write(a, b, true_matches(truth.images[a], truth.images[b]))
     images = {name: out / "no such folder" / name for name in truth.images}
     assert np.isfinite(truth.xyz).all()
     return ExactScene(truth, Predictions("exact", features, matches, {"extractor": {}}, ()), images, pairs)

@@ -14,7 +14,7 @@ from traqpoint.image import write_image
 from traqpoint.inference.pipeline import extract_folder
 from traqpoint.io.hloc import HlocFeatures
 from traqpoint.io.npz import NpzFeatures
-from traqpoint.matching.config import MatcherConfig
+from traqpoint.matching.config import MatcherConfig, MutualConfig
 from traqpoint.types import Features, SequenceBatch
 
 
@@ -88,7 +88,7 @@ def test_predictions_of_another_configuration_are_not_mixed_in(images, tmp_path)
     with pytest.raises(ConfigError, match=r"max_keypoints: 16 there, 8 here"):
         predict(images, PAIRS, Grid(GridConfig(max_keypoints=8)), tmp_path / "out")
     with pytest.raises(ConfigError, match=r"max_ratio: None there, 0.9 here"):
-        predict(images, PAIRS, Grid(), tmp_path / "out", MatcherConfig(max_ratio=0.9))
+        predict(images, PAIRS, Grid(), tmp_path / "out", MatcherConfig(mutual=MutualConfig(max_ratio=0.9)))
 
 
 def test_missing_images_are_one_error_or_listed_as_failed(images, tmp_path):
@@ -124,7 +124,8 @@ def test_a_pair_that_was_never_matched_is_an_error_not_a_failure(images, tmp_pat
 
 
 def test_the_protocol_says_what_was_done(images, tmp_path):
-    protocol = predict(images, PAIRS, Grid(), tmp_path / "out", MatcherConfig(max_ratio=0.9)).protocol
+    strict = MatcherConfig(mutual=MutualConfig(max_ratio=0.9))
+    protocol = predict(images, PAIRS, Grid(), tmp_path / "out", strict).protocol
     assert protocol["max_keypoints"] == 16
     assert protocol["long_side"] is None
     assert protocol["matcher"] == {"method": "mutual", "max_ratio": 0.9, "min_similarity": None}
@@ -181,7 +182,7 @@ def test_changed_features_from_elsewhere_are_noticed(images, tmp_path):
 
 
 def test_an_empty_folder_is_no_method(tmp_path):
-    with pytest.raises(DataError, match="no npz files"):
+    with pytest.raises(DataError, match="no features in there"):
         build_method(f"features:{tmp_path}")
 
 

@@ -1,5 +1,6 @@
 """The examples run as they are written."""
 
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -9,7 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+import traqpoint as tp
+from traqpoint.cli.main import main
+from traqpoint.data.config import DataConfig
+from traqpoint.data.mixture import build_source
+from traqpoint.geometry.pixels import pixel_grid
+from traqpoint.geometry.sampling import sample
 from traqpoint.image import read_image, write_image
+from traqpoint.io.stores import open_features, open_matches
 from traqpoint.models.traqpoint import TraqPoint
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -59,6 +67,21 @@ def test_track_video(frames, weights, tmp_path, monkeypatch, capsys):
     assert read_image(out).shape == (96, 128, 3)
 
 
+def test_own_matcher(frames, weights, tmp_path, capsys):
+    """By the API and by the command line: no match of the shifted pictures moves more than 40 pixels."""
+    own = f"{EXAMPLES / 'own_matcher.py'}:build"
+    extract = ["extract", str(frames), "--out", str(tmp_path / "f"), "--weights", weights, "--device", "cpu"]
+    assert main(extract) == 0
+    assert main(["match", str(tmp_path / "f"), "--matcher.method", own, "--device", "cpu"]) == 0
+    assert "6 pairs done" in capsys.readouterr().out
+    features, matches = open_features(tmp_path / "f"), open_matches(tmp_path / "f-matches")
+    a, b = features.read("0.png"), features.read("1.png")
+    found = tp.build_matcher(tp.MatcherConfig(own))(a, b)
+    assert torch.equal(found.indices, matches.read("0.png", "1.png").indices) and len(found) > 20
+    i, j = found.indices.unbind(1)
+    assert (a.keypoints[i] - b.keypoints[j]).norm(dim=1).max() < 40
+
+
 def test_train_on_worlds(monkeypatch, capsys):
     """Each step reports a finite loss and a reward in [0, 1]."""
     run("train_on_worlds.py", monkeypatch, "--steps", "2", "--size", "64")
@@ -67,3 +90,49 @@ def test_train_on_worlds(monkeypatch, capsys):
     for line in lines:
         stats = {k: float(v) for k, v in (item.split() for item in line.split(": ")[1].split(", "))}
         assert np.isfinite(stats["loss"]) and 0 <= stats["reward"] <= 1
+
+
+def test_own_source(frames, tmp_path, capsys):
+    """The command line trains two steps on a source that the package does not know, and tells what is wrong with it."""
+    for image in frames.iterdir():
+        write_image(image, cv2.resize(read_image(image), (300, 200)))
+    source = str(EXAMPLES / "own_source.py")
+    words = ["train", "descriptor", "--loop.steps", "2", "--loop.batch-size", "1", "--loop.device", "cpu"]
+    words += ["--data.own", "folder", str(frames), "--descriptor.points-per-frame", "64"]
+    out = tmp_path / "run"
+    assert main([*words, "--out", str(out), "--data.mixture", f"{source}:Scrolling", "1"]) == 0
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2] and all(np.isfinite(line["loss"]) for line in lines)
+    assert (out / "descriptor.safetensors").is_file()
+    assert main([*words, "--out", str(tmp_path / "b"), "--data.mixture", f"{source}:Scroling", "1"]) == 2
+    assert "own_source.py has no 'Scroling'" in capsys.readouterr().err
+
+
+def test_the_pixels_of_the_own_source_are_where_its_geometry_says(frames):
+    for image in frames.iterdir():
+        write_image(image, cv2.resize(read_image(image), (300, 200)))
+    config = DataConfig(mixture=((f"{EXAMPLES / 'own_source.py'}:Scrolling", 1.0),), own=(("folder", str(frames)),))
+    batch = build_source(config, "cpu").sample(2, torch.Generator().manual_seed(0))
+    xy = pixel_grid(96, 96)[None].expand(2, -1, -1)
+    warped = batch.geometry.warp(0, 1, xy)
+    here, there = (sample(batch.images[:, t], p, (96, 96)) for t, p in ((0, xy), (1, warped.xy)))
+    assert warped.visible.any() and float((here - there)[warped.visible].abs().max()) < 1e-4
+
+
+def test_own_backbone(tmp_path):
+    """Both stages train above a backbone that the package does not know."""
+    worlds = ["--data.mixture", "worlds", "1", "--data.worlds.image-size", "64", "64", "--data.worlds.num-frames", "2"]
+    worlds += ["--data.worlds.num-textures", "2", "--data.worlds.texture-size", "32"]
+    loop = ["--loop.steps", "2", "--loop.batch-size", "1", "--loop.device", "cpu"]
+    network = ["--model.descriptor", "base", "--model.backbone", f"{EXAMPLES / 'own_backbone.py'}:Patches"]
+    first, second = tmp_path / "descriptor", tmp_path / "policy"
+    assert (
+        main(["train", "descriptor", "--out", str(first), *loop, *network, "--model.descriptor-dim", "32", *worlds])
+        == 0
+    )
+    trained = TraqPoint.from_pretrained(first / "descriptor.safetensors").descriptor
+    assert type(trained.backbone).__name__ == "Patches"
+    start = ["--descriptor", str(first / "descriptor.safetensors")]
+    assert main(["train", "policy", "--out", str(second), *loop, *start, *worlds]) == 0
+    kept = TraqPoint.from_pretrained(second / "traqpoint.safetensors").descriptor
+    assert torch.equal(kept.backbone.levels[0].weight, trained.backbone.levels[0].weight)

@@ -5,15 +5,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traqpoint.errors import GeometryError
-from traqpoint.geometry.camera import PARAMETERS, Camera, check_K
+from traqpoint.geometry.camera import PARAMETERS, Camera, check_K, fit_camera
 from traqpoint.geometry.homography import apply_homography
+from traqpoint.geometry.pixels import colmap_K_from_opencv
 from traqpoint.geometry.transforms import horizontal_flip, scaling, translation
 
 CAMERAS = {
     "SIMPLE_PINHOLE": [500.0, 321.5, 238.0],
     "PINHOLE": [500.0, 520.0, 321.5, 238.0],
     "SIMPLE_RADIAL": [500.0, 321.5, 238.0, -0.12],
+    "RADIAL": [500.0, 321.5, 238.0, -0.18, 0.03],
     "OPENCV": [500.0, 520.0, 321.5, 238.0, -0.21, 0.05, 1.5e-3, -8e-4],
+    "FULL_OPENCV": [500.0, 520.0, 321.5, 238.0, -0.3, 0.1, 1.5e-3, -8e-4, 0.02, 0.05, -0.03, 0.004],
+    "SIMPLE_RADIAL_FISHEYE": [300.0, 321.5, 238.0, -0.05],
+    "RADIAL_FISHEYE": [300.0, 321.5, 238.0, -0.04, 0.01],
+    "OPENCV_FISHEYE": [300.0, 310.0, 321.5, 238.0, -0.02, 0.01, 1e-3, -8e-4],
 }
 
 
@@ -47,6 +53,68 @@ def test_unprojection_equals_pycolmap(model):
 
 
 @pytest.mark.parametrize("model", PARAMETERS)
+def test_the_middle_of_the_picture_is_the_axis(model):
+    """Where a fisheye's distance from the axis is 0 / 0."""
+    axis = torch.tensor([0.0, 0, 1], dtype=torch.float64)
+    torch.testing.assert_close(make(model).project(axis), make(model).K[:2, 2], rtol=0, atol=1e-12)
+    torch.testing.assert_close(make(model).unproject(make(model).K[:2, 2]), axis, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("model", "params", "widest"),
+    [("SIMPLE_RADIAL", [500.0, 320, 240, -0.4], 0.60), ("RADIAL_FISHEYE", [300.0, 320, 240, -0.2, 0.01], 0.9)],
+)
+def test_beyond_the_radius_at_which_a_lens_folds_back_there_is_no_ray(model, params, widest):
+    """As in pycolmap, and up to there the rays are its rays."""
+    pycolmap = pytest.importorskip("pycolmap")
+    reference = pycolmap.Camera(model=model, width=640, height=480, params=params)
+    camera = Camera(model, (640, 480), torch.tensor(params, dtype=torch.float64))
+    pixels = torch.tensor([320.0, 240], dtype=torch.float64) + params[0] * torch.tensor(
+        [[widest, 0], [0, -widest], [widest + 0.02, 0], [-1.1 * widest, 0.0], [1.5 * widest, 0], [0, 2 * widest]]
+    )
+    rays = camera.unproject(pixels)
+    assert rays.isnan().any(1).tolist() == [False, False, True, True, True, True]
+    np.testing.assert_allclose(rays[:, :2].numpy(), reference.cam_from_img(pixels.numpy()), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [0, 4, 5, 8])
+def test_a_calibration_of_opencv_becomes_a_camera(count):
+    cv2 = pytest.importorskip("cv2")
+    K = torch.tensor([[500.0, 0, 321], [0, 520, 237.5], [0, 0, 1]], dtype=torch.float64)
+    distortion = CAMERAS["FULL_OPENCV"][4:][:count]
+    camera = Camera.from_matrix(colmap_K_from_opencv(K), (640, 480), distortion)
+    expected, _ = cv2.projectPoints(points().numpy(), np.zeros(3), np.zeros(3), K.numpy(), np.array(distortion))
+    np.testing.assert_allclose(camera.project(points()).numpy(), expected[:, 0] + 0.5, rtol=0, atol=1e-6)
+    assert camera.model == {0: "PINHOLE", 4: "OPENCV"}.get(count, "FULL_OPENCV")
+    assert torch.equal(camera.K, colmap_K_from_opencv(K))
+
+
+@pytest.mark.parametrize("model", PARAMETERS)
+def test_undistorted_pixels_are_those_of_the_pinhole_camera(model):
+    camera = make(model)
+    straight = camera.undistorted(camera.project(points()))
+    torch.testing.assert_close(straight, camera.pinhole.project(points()), rtol=0, atol=1e-6)
+    assert camera.distorted != torch.equal(camera.pinhole.project(points()), camera.project(points()))
+
+
+def test_a_camera_follows_its_image_unless_that_shows_another_picture():
+    camera = make("OPENCV")
+    assert fit_camera(camera, (640, 480), "a.jpg") is camera
+    assert fit_camera(camera, (320, 240), "a.jpg").params[0] == 250
+    with pytest.raises(GeometryError, match=r"a\.jpg: 480x640 px, but its camera has 640x480 .*EXIF"):
+        fit_camera(camera, (480, 640), "a.jpg")
+
+
+def test_a_matrix_with_skew_or_of_another_shape_is_no_camera():
+    K = make("PINHOLE").K
+    for wrong in (K.T, 2 * K, K + torch.eye(3).roll(1, 1) * torch.tensor([1.0, 0, 0])[:, None]):
+        with pytest.raises(GeometryError, match="calibration matrix without skew"):
+            Camera.from_matrix(wrong, (640, 480))
+    with pytest.raises(GeometryError, match="12 coefficients"):
+        Camera.from_matrix(K, (640, 480), [0.01] * 12)
+
+
+@pytest.mark.parametrize("model", PARAMETERS)
 def test_unproject_undoes_project(model):
     rays = points() / points()[:, 2:]
     torch.testing.assert_close(make(model).unproject(make(model).project(rays)), rays, rtol=0, atol=1e-9)
@@ -62,7 +130,7 @@ sizes = st.integers(16, 3000)
 
 @given(model=st.sampled_from(sorted(PARAMETERS)), width=sizes, height=sizes)
 def test_resizing_commutes_with_projection(model, width, height):
-    if model.startswith("SIMPLE"):
+    if "f" in PARAMETERS[model]:
         width, height = width * 4, width * 3
     sx, sy = width / 640, height / 480
     moved = apply_homography(scaling(sx, sy).double(), make(model).project(points(20)))

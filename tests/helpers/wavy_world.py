@@ -56,7 +56,7 @@ def straighten(distorted, distortion):
 def shoot(K, cam_from_world, width, height, distortion=None):
     """uint8 (H, W, 3) RGB and z-depth (H, W) float64, as a camera with our K sees them at its pixels' centres."""
     xy = pixel_grid(height, width).double()
-    if distortion is None:
+    if not distortion:
         rays = homogeneous(xy) @ torch.linalg.inv(K.double()).T
     else:
         rays = homogeneous(straighten((xy - K[:2, 2]) / K.diagonal()[:2], distortion))

@@ -10,17 +10,15 @@ import pytest
 import torch
 import yaml
 
-from traqpoint.errors import ConfigError, DataError
+from traqpoint.errors import ConfigError, DataError, ImageError
 from traqpoint.image import write_image
 from traqpoint.inference.extractor import Extractor
-from traqpoint.inference.pipeline import extract_folder, name_images, resolve_output
+from traqpoint.inference.images import name_images
+from traqpoint.inference.pipeline import extract_folder
 from traqpoint.inference.settings import settings_path
-from traqpoint.io.colmap_db import ColmapDatabase
-from traqpoint.io.hloc import HlocFeatures
-from traqpoint.io.npz import NpzFeatures, load_features
+from traqpoint.io.npz import load_features
+from traqpoint.io.stores import FORMATS, open_features, resolve_output
 from traqpoint.models.traqpoint import TraqPoint
-
-STORES = {"npz": NpzFeatures, "hloc": HlocFeatures, "colmap": ColmapDatabase}
 
 
 @pytest.fixture
@@ -31,13 +29,13 @@ def photos(tmp_path, panorama) -> Path:
     return tmp_path / "photos"
 
 
-@pytest.mark.parametrize("format", STORES)
+@pytest.mark.parametrize("format", FORMATS)
 def test_every_format_holds_the_same_features(tmp_path, photos, corner_extractor, format):
     """Names mirror the folders, equal stems in different folders stay apart, pixels are equal bit by bit."""
     report = extract_folder(photos, tmp_path / "out", corner_extractor(), format)
     assert report.done == ("left/1.png", "left/2.png", "right/1.png") and not report.failed and not report.skipped
-    store = STORES[format](report.out)
-    assert store.names() == [store.key(name) for name in report.done]
+    store = open_features(report.out)
+    assert store.names() == [store.spelled(name) for name in report.done]
     for name in report.done:
         direct = corner_extractor()(np.ascontiguousarray(_read(photos / name)))
         stored = store.read(name)
@@ -53,7 +51,7 @@ def _read(path):
     return read_image(path)
 
 
-@pytest.mark.parametrize("format", STORES)
+@pytest.mark.parametrize("format", FORMATS)
 def test_a_second_run_does_only_what_is_missing(tmp_path, photos, panorama, corner_extractor, format):
     """Finished images are not even read again; a new image is added."""
     extract_folder(photos, tmp_path / "out", corner_extractor(), format)
@@ -63,7 +61,7 @@ def test_a_second_run_does_only_what_is_missing(tmp_path, photos, panorama, corn
     assert report.done == ("new.png",) and len(report.skipped) == 3 and again.calls == 1
 
 
-@pytest.mark.parametrize("format", STORES)
+@pytest.mark.parametrize("format", FORMATS)
 def test_ctrl_c_keeps_what_is_finished(tmp_path, photos, corner_extractor, format):
     """Interrupted in the second image, the first one stays, and the next run does the other two."""
 
@@ -105,7 +103,7 @@ print("skipped", len(report.skipped), "done", len(report.done))
 """
 
 
-@pytest.mark.parametrize("format", STORES)
+@pytest.mark.parametrize("format", FORMATS)
 def test_a_killed_worker_loses_nothing(tmp_path, format):
     """After SIGKILL every image that was reported finished is there, and the next run makes the rest."""
     for i in range(12):
@@ -122,7 +120,7 @@ def test_a_killed_worker_loses_nothing(tmp_path, format):
     ended = subprocess.run([*command, "0"], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1]
     _, skipped, _, done = ended.split()
     assert int(skipped) >= 4 and int(skipped) + int(done) == 12
-    store = STORES[format](resolve_output(tmp_path / "out", format)[1])
+    store = open_features(resolve_output(tmp_path / "out", format)[1])
     assert [store.read(name).keypoints[0, 0].item() for name in store.names()] == [i + 1 for i in range(12)]
     store.close()
 
@@ -145,9 +143,9 @@ def test_bad_images_are_collected_and_the_rest_goes_on(tmp_path, photos, corner_
 def test_a_flat_image_has_an_empty_valid_result(tmp_path, corner_extractor):
     """Zero keypoints are a result like any other, in every format, and are skipped the next time."""
     write_image(tmp_path / "photos/flat.png", np.full((30, 40, 3), 128, dtype=np.uint8))
-    for format, kind in STORES.items():
+    for format in FORMATS:
         out = extract_folder(tmp_path / "photos", tmp_path / "out" / format, corner_extractor(), format).out
-        store = kind(out)
+        store = open_features(out)
         assert len(store.read("flat.png")) == 0 and store.read("flat.png").image_size == (40, 30)
         store.close()
         assert extract_folder(tmp_path / "photos", tmp_path / "out" / format, corner_extractor(), format).skipped
@@ -161,7 +159,7 @@ def test_damaged_results_are_made_again(tmp_path, photos, corner_extractor):
     assert len(load_features(tmp_path / "out/left/1.npz")) > 5
 
 
-@pytest.mark.parametrize("format", STORES)
+@pytest.mark.parametrize("format", FORMATS)
 def test_configurations_never_mix(tmp_path, photos, corner_extractor, format):
     """Another configuration is refused with what differs; the device does not count; overwrite replaces all."""
     out = extract_folder(photos, tmp_path / "out", corner_extractor(max_keypoints=20), format).out
@@ -175,8 +173,9 @@ def test_configurations_never_mix(tmp_path, photos, corner_extractor, format):
         photos / "left", tmp_path / "out", corner_extractor(max_keypoints=30), format, overwrite=True
     )
     assert report.done == ("1.png", "2.png")
-    store = STORES[format](out)
-    assert store.names() == [store.key(name) for name in ("1.png", "2.png")]  # right/1 of the old configuration is gone
+    store = open_features(out)
+    # right/1 of the old configuration is gone
+    assert store.names() == [store.spelled(name) for name in ("1.png", "2.png")]
     store.close()
 
 
@@ -235,22 +234,6 @@ def test_no_name_climbs_out_of_the_output(photos, monkeypatch):
     assert [n for n, _ in name_images("../right")] == ["1.png"]
 
 
-def test_output_and_format_agree(tmp_path):
-    """The suffix decides, contradictions and files in the place of folders are refused."""
-    assert resolve_output(Path("x"), None) == ("npz", Path("x"))
-    assert resolve_output(Path("x.h5"), None) == ("hloc", Path("x.h5"))
-    assert resolve_output(Path("x"), "hloc") == ("hloc", Path("x/features.h5"))
-    assert resolve_output(Path("x"), "colmap") == ("colmap", Path("x/database.db"))
-    with pytest.raises(ConfigError, match="suffix says hloc and the format npz"):
-        resolve_output(Path("x.h5"), "npz")
-    with pytest.raises(ConfigError, match="format 'tar'"):
-        resolve_output(Path("x"), "tar")
-    (tmp_path / "file").write_text("")
-    for format in STORES:
-        with pytest.raises(ConfigError, match="is a file"):
-            resolve_output(tmp_path / "file", format)
-
-
 def test_the_settings_of_a_file_lie_beside_it():
     """config.yaml in a folder, <stem>.config.yaml beside a file."""
     assert settings_path(Path("out")) == Path("out/config.yaml")
@@ -265,3 +248,61 @@ def test_models_in_memory_are_told_apart(tmp_path, photos):
     assert extract_folder(photos / "right", tmp_path / "out", first).skipped == ("1.png",)
     with pytest.raises(ConfigError, match="weights_sha256"):
         extract_folder(photos / "right", tmp_path / "out", second)
+
+
+class Batching:
+    """An extractor that notes how many images it is given at once."""
+
+    def __init__(self, single, batch_pixels):
+        self.single, self.config, self.batch_pixels, self.sizes = single, single.config, batch_pixels, []
+
+    def __call__(self, image):
+        self.sizes.append(1)
+        return self.single(image)
+
+    def batch(self, images):
+        self.sizes.append(len(images))
+        return [self.single(image) for image in images]
+
+
+def test_neighbours_of_equal_size_share_a_forward_pass(tmp_path, panorama, corner_extractor):
+    """As many as the extractor's batch_pixels allow; another size or a bad image ends a batch, and all are in place."""
+    for i, width in enumerate([100, 100, 100, 60, 60, 100, 100]):
+        write_image(tmp_path / f"photos/{i}.png", panorama[:, 10 * i : 10 * i + width])
+    (tmp_path / "photos/5.png").write_bytes(b"")
+    batching = Batching(corner_extractor(), 2 * 100 * 120)
+    together = extract_folder(tmp_path / "photos", tmp_path / "together", batching)
+    assert batching.sizes == [2, 1, 2, 1] and len(together.failed) == 1
+    alone = extract_folder(tmp_path / "photos", tmp_path / "alone", corner_extractor())
+    assert together.done == alone.done == tuple(f"{i}.png" for i in (0, 1, 2, 3, 4, 6))
+    for name in together.done:
+        a, b = (load_features(tmp_path / out / name.replace("png", "npz")) for out in ("together", "alone"))
+        assert torch.equal(a.keypoints, b.keypoints) and torch.equal(a.descriptors, b.descriptors)
+
+
+def test_batches_of_the_network_equal_its_images_one_by_one(tmp_path, photos):
+    """Keypoints to 1e-4 px; on a CPU the extractor asks for no batches, which would be slower there."""
+    torch.manual_seed(0)
+    extractor = Extractor(TraqPoint(), max_keypoints=50, prominence=0.0, device="cpu")
+    assert extractor.batch_pixels == 0
+    extract_folder(photos, tmp_path / "alone", extractor)
+    extractor.batch_pixels = 10**6
+    for name in extract_folder(photos, tmp_path / "together", extractor).done:
+        a, b = (load_features(tmp_path / out / name.replace("png", "npz")) for out in ("together", "alone"))
+        assert len(a) > 10 and torch.allclose(a.keypoints, b.keypoints, atol=1e-4)
+        assert torch.allclose(a.descriptors, b.descriptors, atol=1e-4)
+
+
+def test_an_image_that_spoils_a_batch_is_the_only_one_to_fail(tmp_path, photos, corner_extractor):
+    class Choosy(Batching):
+        def __call__(self, image):
+            if (image == image[0, 0]).all():
+                raise ImageError("flat")
+            return super().__call__(image)
+
+        def batch(self, images):
+            return [self(image) for image in images]
+
+    write_image(photos / "left/flat.png", np.full((120, 100, 3), 9, dtype=np.uint8))
+    report = extract_folder(photos, tmp_path / "out", Choosy(corner_extractor(), 10**6))
+    assert len(report.done) == 3 and len(report.failed) == 1 and "flat.png" in report.failed[0]

@@ -122,3 +122,13 @@ def test_what_is_no_image_is_refused(extractor, image):
 def test_bad_options_are_refused(options):
     with pytest.raises(ConfigError):
         Extractor(TraqPoint(), **options)
+
+
+def test_a_model_in_memory_stays_as_it_is():
+    """The extractor folds a copy: the model still trains, and its weights can still be saved."""
+    model = TraqPoint().train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    Extractor(model, device="cpu")(picture(64, 64))
+    assert model.training and all(parameter.requires_grad for parameter in model.parameters())
+    assert set(model.state_dict()) == set(before)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

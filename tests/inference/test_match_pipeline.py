@@ -1,5 +1,6 @@
 """Matching of extracted features in every format."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,10 @@ from traqpoint.errors import ConfigError, DataError, FormatError
 from traqpoint.image import write_image
 from traqpoint.inference.pairs import exhaustive_pairs, sequential_pairs
 from traqpoint.inference.pipeline import extract_folder, match_pairs
-from traqpoint.io.colmap_db import ColmapDatabase, ColmapMatches
-from traqpoint.io.hloc import HlocMatches
-from traqpoint.io.npz import NpzMatches, load_features
-from traqpoint.matching.config import MatcherConfig
+from traqpoint.io.npz import load_features
+from traqpoint.io.stores import FORMATS, open_matches
+from traqpoint.matching.config import MatcherConfig, MutualConfig
 from traqpoint.matching.mutual import match
-
-FORMATS = ("npz", "hloc", "colmap")
 
 
 @pytest.fixture
@@ -31,13 +29,8 @@ def features(tmp_path, panning_frames, corner_extractor):
 
 
 def read(out: Path, a: str, b: str):
-    if out.suffix == ".db":
-        with ColmapDatabase(out) as database:
-            return ColmapMatches(database).read(a, b)
-    if out.suffix == ".h5":
-        with HlocMatches(out, "r") as file:
-            return file.read(a, b)
-    return NpzMatches(out).read(a, b)
+    with closing(open_matches(out)) as matches:
+        return matches.read(a, b)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -47,8 +40,8 @@ def test_all_pairs_hold_the_matches_of_match(tmp_path, features, format):
     report = match_pairs(source, exhaustive_pairs, device="cpu")
     assert len(report.done) == 6 and not report.failed
     images = {name: load_features(features("npz") / f"{name}.npz") for name in ("a/0", "b/2")}
-    suffix = "" if format == "npz" else ".png"
-    stored = read(report.out, f"a/0{suffix}", f"b/2{suffix}")
+    stored = read(report.out, "a/0.png", "b/2.png")
+    assert torch.equal(read(report.out, "b/2.png", "a/0.png").indices, stored.indices.flip(1))
     assert torch.equal(stored.indices, match(images["a/0"], images["b/2"]).indices) and len(stored) > 20
     again = match_pairs(source, exhaustive_pairs, device="cpu")
     assert len(again.skipped) == 6 and not again.done
@@ -61,14 +54,13 @@ def test_more_pairs_are_added_and_other_settings_refused(features, format):
     match_pairs(source, lambda names: sequential_pairs(names, 1), device="cpu")
     report = match_pairs(source, exhaustive_pairs, device="cpu")
     assert len(report.skipped) == 3 and len(report.done) == 3
-    strict = MatcherConfig(min_similarity=0.999)
+    strict = MatcherConfig(mutual=MutualConfig(min_similarity=0.999))
     with pytest.raises(ConfigError, match=r"matcher\.min_similarity: None there, 0\.999 here"):
         match_pairs(source, exhaustive_pairs, matcher=strict, device="cpu")
     out = match_pairs(source, lambda names: [(names[0], names[3])], matcher=strict, device="cpu", overwrite=True).out
-    suffix = "" if format == "npz" else ".png"
-    read(out, f"a/0{suffix}", f"b/3{suffix}")
+    read(out, "a/0.png", "b/3.png")
     with pytest.raises(FormatError):
-        read(out, f"a/0{suffix}", f"a/1{suffix}")
+        read(out, "a/0.png", "a/1.png")
 
 
 def test_npz_pairs_may_be_named_as_images(features):

@@ -3,6 +3,7 @@
 import pytest
 
 from traqpoint.errors import ConfigError, DataError, FormatError
+from traqpoint.inference.config import PairsConfig
 from traqpoint.inference.pairs import exhaustive_pairs, read_pairs, select_pairs, sequential_pairs, without_repeats
 
 
@@ -13,15 +14,17 @@ def test_exhaustive_and_sequential():
     assert exhaustive_pairs(["a"]) == [] and sequential_pairs([], 3) == []
     with pytest.raises(ConfigError, match="window"):
         sequential_pairs("ab", 0)
+    with pytest.raises(ConfigError, match="window"):
+        PairsConfig(window=0)
 
 
 def test_a_text_file_of_pairs(tmp_path):
     """Two names per line; blank lines and comments are skipped; select_pairs takes the path."""
     (tmp_path / "pairs.txt").write_text("# all of them\na/1.jpg b/2.jpg\n\n  c d  \n")
     assert read_pairs(tmp_path / "pairs.txt") == [("a/1.jpg", "b/2.jpg"), ("c", "d")]
-    assert select_pairs(str(tmp_path / "pairs.txt"), []) == [("a/1.jpg", "b/2.jpg"), ("c", "d")]
-    assert select_pairs("sequential", "abc", 1) == [("a", "b"), ("b", "c")]
-    assert select_pairs("exhaustive", "ab") == [("a", "b")]
+    assert select_pairs([], PairsConfig(str(tmp_path / "pairs.txt"))) == [("a/1.jpg", "b/2.jpg"), ("c", "d")]
+    assert select_pairs("abc", PairsConfig("sequential", 1)) == [("a", "b"), ("b", "c")]
+    assert select_pairs("ab", PairsConfig()) == [("a", "b")]
 
 
 def test_bad_pair_files_are_named(tmp_path):

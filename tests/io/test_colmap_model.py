@@ -91,8 +91,8 @@ def test_files_of_two_models_are_told(tmp_path):
 
 
 def test_camera_models_that_we_lack_are_told(tmp_path):
-    synthesized("OPENCV_FISHEYE").write(tmp_path)
-    with pytest.raises(FormatError, match="OPENCV_FISHEYE"):
+    synthesized("FOV").write(tmp_path)
+    with pytest.raises(FormatError, match="FOV"):
         read_model(tmp_path)
 
 

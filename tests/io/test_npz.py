@@ -147,12 +147,15 @@ def test_the_folder_mirrors_the_images(tmp_path):
 
 
 def test_pairs_are_files_of_their_own(tmp_path):
-    """A pair is found by its two names, and only that way round."""
+    """A pair is one file, found by its two names whichever way round; a read the other way swaps the columns."""
     store = npz.NpzMatches(tmp_path)
     assert len(store) == 0
     store.write("left/1", "right/1", Matches(torch.tensor([[3, 4]]), torch.ones(1)))
     assert (tmp_path / "left-1" / "right-1.npz").is_file() and len(store) == 1
-    assert ("left/1", "right/1") in store and ("right/1", "left/1") not in store
+    assert ("left/1", "right/1") in store and ("right/1.jpg", "left/1.jpg") in store and ("left/1", "x") not in store
     assert store.read("left/1", "right/1").indices.tolist() == [[3, 4]]
+    assert store.read("right/1", "left/1").indices.tolist() == [[4, 3]]
+    store.write("right/1", "left/1", Matches(torch.tensor([[6, 5]]), torch.ones(1)))
+    assert len(store) == 1 and store.read("left/1", "right/1").indices.tolist() == [[5, 6]]
     store.clear()
     assert len(store) == 0

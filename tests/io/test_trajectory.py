@@ -5,10 +5,20 @@ import math
 import pytest
 import research_data
 import torch
+from wavy_world import pose
 
 from traqpoint.errors import FormatError, GeometryError
 from traqpoint.geometry.transforms import quaternion_from_rotation, rigid, rotation_from_quaternion
-from traqpoint.io.trajectory import Trajectory, associate, nearest, read_kitti, read_tum, write_kitti, write_tum
+from traqpoint.io.trajectory import (
+    Trajectory,
+    associate,
+    interpolate,
+    nearest,
+    read_kitti,
+    read_tum,
+    write_kitti,
+    write_tum,
+)
 
 PUBLIC = research_data.DATA / "formats/trajectories"
 needs_public = pytest.mark.skipif(not PUBLIC.is_dir(), reason="public trajectories are not there")
@@ -173,3 +183,13 @@ def test_association_with_nothing_is_empty():
 def test_the_nearest_time_is_found_on_either_side_and_beyond_the_ends():
     among = torch.tensor([0.0, 1.0, 3.0])
     assert nearest(torch.tensor([-5.0, 0.4, 0.5, 0.6, 2.1, 9.0]), among).tolist() == [0, 0, 0, 1, 2, 2]
+
+
+def test_poses_between_two_moments_are_interpolated():
+    """A quarter of the way between 0 and 40 degrees is 10 degrees, whichever sign the quaternions have."""
+    path = Trajectory(torch.tensor([0.0, 1.0], dtype=torch.float64), torch.stack([pose(), pose(2.0, roll=40)]))
+    found = interpolate(path, torch.tensor([-5, 0.25, 0.5, 1.0], dtype=torch.float64))
+    torch.testing.assert_close(found[0], pose())
+    torch.testing.assert_close(found[2], pose(1.0, roll=20))
+    torch.testing.assert_close(found[3], pose(2.0, roll=40))
+    torch.testing.assert_close(found[1], pose(0.5, roll=10), atol=5e-3, rtol=0)  # a chord, not an arc

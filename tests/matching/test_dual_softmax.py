@@ -5,11 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import traqpoint.matching.mutual as mutual
-from traqpoint.errors import ConfigError
-from traqpoint.matching.config import MatcherConfig
 from traqpoint.matching.dual_softmax import match_dual_softmax
-from traqpoint.matching.mutual import match
-from traqpoint.matching.run import match_with
 from traqpoint.types import Features
 
 
@@ -43,15 +39,3 @@ def test_a_certain_match_has_probability_one():
 def test_empty_in_empty_out(n, m):
     """No keypoints give no matches."""
     assert match_dual_softmax(features(n, 0), features(m, 1)).indices.shape == (0, 2)
-
-
-def test_the_configuration_names_the_matcher():
-    """match_with runs what MatcherConfig says, with its limits; values out of range raise."""
-    a, b = features(40, 0), features(33, 1)
-    dual = match_with(a, b, MatcherConfig(method="dual-softmax", inverse_temperature=10.0, min_probability=0.05))
-    assert torch.equal(dual.indices, match_dual_softmax(a, b, 10.0, 0.05).indices)
-    plain = match_with(a, b, MatcherConfig(max_ratio=0.9, min_similarity=0.3))
-    assert torch.equal(plain.indices, match(a, b, max_ratio=0.9, min_similarity=0.3).indices)
-    for bad in ({"method": "magic"}, {"max_ratio": 0.0}, {"inverse_temperature": 0.0}, {"min_probability": 2.0}):
-        with pytest.raises(ConfigError, match=next(iter(bad))):
-            MatcherConfig(**bad)

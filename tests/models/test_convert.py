@@ -1,5 +1,3 @@
-import os
-import pickle
 from collections import OrderedDict
 
 import pytest
@@ -8,11 +6,12 @@ from safetensors.torch import save_file
 
 from traqpoint.cli.main import main
 from traqpoint.errors import WeightsError
-from traqpoint.models import traqpoint as models
-from traqpoint.models.backbones import BACKBONES, ConvNeXt, ResNet
-from traqpoint.models.convert import convert, file_names, load_backbone, read_checkpoint
-from traqpoint.models.traqpoint import ModelConfig, TraqPoint
+from traqpoint.models.backbones import ConvNeXt, ResNet
+from traqpoint.models.config import BACKBONES, MODELS, ModelConfig
+from traqpoint.models.convert import AUTHORS, convert, load_backbone
+from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.models.weights import describe_weights
+from traqpoint.tensors import file_names
 
 
 def tiny_convnext():
@@ -22,17 +21,17 @@ def tiny_convnext():
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     """A base model with the authors' names and few numbers."""
-    monkeypatch.setitem(BACKBONES, "convnext-b", tiny_convnext)
-    monkeypatch.setitem(models.MODELS, "traqpoint-b", ModelConfig("base", 32, align_corners=True))
+    monkeypatch.setitem(BACKBONES._known, "convnext-b", tiny_convnext)
+    monkeypatch.setitem(MODELS, "traqpoint-b", ModelConfig("base", 32, align_corners=True))
 
 
 @pytest.fixture
 def state():
     """A checkpoint as the authors write it, its final norm under both names."""
     torch.manual_seed(0)
-    model = TraqPoint(models.MODELS["traqpoint-b"])
+    model = TraqPoint(MODELS["traqpoint-b"])
     tensors = model.state_dict()
-    state = {name: torch.rand_like(tensors[key].float()) for name, key in file_names(model).items()}
+    state = {name: torch.rand_like(tensors[key].float()) for name, key in file_names(model, AUTHORS).items()}
     state = {name: torch.tensor(7) if "num_batches" in name else value for name, value in state.items()}
     for leaf in ("weight", "bias"):
         state[f"descriptor.backbone.0.dino.norm.{leaf}"] = state[f"descriptor.backbone.0.dino.norms.3.{leaf}"]
@@ -46,7 +45,7 @@ def converted(state, tmp_path, **options):
 
 
 def assert_holds(model, state):
-    for name, key in file_names(model).items():
+    for name, key in file_names(model, AUTHORS).items():
         assert torch.allclose(model.state_dict()[key].float(), state[name].float(), atol=1e-2), name
 
 
@@ -107,64 +106,6 @@ def test_partial_keeps_what_fits_and_says_how_much_does_not(state, tmp_path, cap
 def test_another_models_weights_are_refused_even_in_part(tmp_path):
     with pytest.raises(WeightsError, match="another model's weights"):
         converted(dict(torch.nn.Linear(2, 2).state_dict()), tmp_path, partial=True)
-
-
-class Code:
-    """Unpickling this makes a folder."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
-
-
-def _pickle(content, path):
-    with open(path, "wb") as file:
-        pickle.dump(content, file)
-
-
-@pytest.mark.parametrize(
-    "save",
-    [torch.save, lambda c, p: torch.save(c, p, _use_new_zipfile_serialization=False), _pickle],
-    ids=["zip", "legacy", "pickle"],
-)
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-def test_code_in_a_file_is_named_and_not_run(tmp_path, save):
-    save({"x": Code(tmp_path / "run")}, tmp_path / "in.pth")
-    with pytest.raises(WeightsError, match=r"in\.pth: refused, loading it would run code .*mkdir"):
-        read_checkpoint(tmp_path / "in.pth")
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize("legacy", [False, True])
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
-def test_a_truncated_file_is_called_truncated(state, tmp_path, legacy, share):
-    torch.save(OrderedDict(state), tmp_path / "in.pth", _use_new_zipfile_serialization=not legacy)
-    data = (tmp_path / "in.pth").read_bytes()
-    (tmp_path / "in.pth").write_bytes(data[: int(share * len(data))])
-    with pytest.raises(WeightsError, match=r"in\.pth: truncated"):
-        read_checkpoint(tmp_path / "in.pth")
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        ([1, 2], "holds a list"),
-        ({"epoch": 3, "best": {}}, "no state dict"),
-        ({"w": torch.tensor([torch.nan])}, "NaN"),
-        ({"w": torch.zeros(1), "epoch": 3}, "'epoch' is a int"),
-    ],
-)
-def test_what_is_no_state_dict_is_refused_with_the_reason(tmp_path, content, reason):
-    torch.save(content, tmp_path / "in.pth")
-    with pytest.raises(WeightsError, match=reason):
-        read_checkpoint(tmp_path / "in.pth")
-
-
-def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(WeightsError, match="no such weight file"):
-        read_checkpoint(tmp_path / "none.pth")
 
 
 def test_dinov3_weights_load_under_metas_and_transformers_names(tmp_path):

@@ -6,7 +6,8 @@ import torch
 
 from traqpoint.cli.main import main
 from traqpoint.errors import MissingDependencyError, WeightsError
-from traqpoint.models.traqpoint import ModelConfig, TraqPoint
+from traqpoint.models.config import ModelConfig
+from traqpoint.models.traqpoint import TraqPoint
 
 
 @pytest.fixture(autouse=True)

@@ -3,9 +3,13 @@ import torch
 import torch.nn.functional as F
 
 from traqpoint.errors import WeightsError
+from traqpoint.inference.extractor import Extractor
+from traqpoint.inference.settings import describe_extractor
 from traqpoint.models import weights
+from traqpoint.models.config import ModelConfig
 from traqpoint.models.descriptor import SmallDescriptor
 from traqpoint.models.detector import PolicyNetwork
+from traqpoint.models.layers import channels_last
 from traqpoint.models.traqpoint import TraqPoint
 
 
@@ -20,7 +24,7 @@ def test_the_policy_network_has_the_size_of_the_paper():
 
 
 def test_the_descriptor_is_small_and_of_stride_at_most_8():
-    assert sum(p.numel() for p in SmallDescriptor().parameters()) <= 1_000_000
+    assert sum(p.numel() for p in SmallDescriptor(ModelConfig()).parameters()) <= 1_000_000
     assert SmallDescriptor.output_stride <= 8
 
 
@@ -107,3 +111,24 @@ def test_the_packaged_weights_load_and_fit_the_size_limit():
     path = weights.locate("traqpoint-s")
     assert path.stat().st_size < 10_000_000
     assert TraqPoint.from_pretrained("traqpoint-s").config.descriptor == "small"
+
+
+def test_a_model_is_known_by_its_weights_whatever_becomes_of_the_file(tmp_path):
+    """The hash is that of the unfolded weights, in the file, in memory, folded, and in an extractor."""
+    path = tmp_path / "w.safetensors"
+    torch.manual_seed(0)
+    digest = TraqPoint().save_pretrained(path, {"license": "CC0-1.0"})
+    model = TraqPoint.from_pretrained(path)
+    assert model.metadata["license"] == "CC0-1.0" and model.sha256 == model.metadata["sha256"] == digest
+    extractor = Extractor(path, device="cpu")
+    path.unlink()
+    assert channels_last(model.folded()).sha256 == digest
+    assert describe_extractor(extractor)["weights_sha256"] == digest
+
+
+@pytest.mark.parametrize("change", [lambda w: w.data.mul_(2), torch.nn.init.zeros_])
+def test_a_model_that_was_changed_after_reading_is_another_one(change):
+    model = TraqPoint.from_pretrained("traqpoint-s")
+    change(model.detector.policy_head.weight)
+    assert model.sha256 != model.metadata["sha256"]
+    assert describe_extractor(Extractor(model, device="cpu"))["weights_sha256"] != model.metadata["sha256"]

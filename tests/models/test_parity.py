@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from traqpoint.models.convert import AUTHORS, AUTHORS_SPARE, file_names, fit
-from traqpoint.models.traqpoint import MODELS, TraqPoint
+from traqpoint.models.config import MODELS
+from traqpoint.models.convert import AUTHORS, AUTHORS_SPARE
+from traqpoint.models.traqpoint import TraqPoint
+from traqpoint.tensors import file_names, fit
 
 GOLDEN = Path(__file__).parent / "parity_golden.npz"
 
@@ -42,7 +44,7 @@ def weights(name: str, shape: tuple[int, ...]) -> torch.Tensor:
 def model() -> TraqPoint:
     model = TraqPoint(MODELS["traqpoint-b"])
     tensors = model.state_dict()
-    state = {name: weights(name, tuple(tensors[ours].shape)) for name, ours in file_names(model).items()}
+    state = {name: weights(name, tuple(tensors[ours].shape)) for name, ours in file_names(model, AUTHORS).items()}
     for leaf in ("weight", "bias"):  # DINOv3's other name of its final norm, which nothing reads
         state[f"descriptor.backbone.0.dino.norm.{leaf}"] = torch.full((1024,), torch.pi)
     assert len(state) == 494

@@ -1,8 +1,6 @@
 """Nothing of the method makes a tensor on another device than its inputs': all of it runs on `meta`, which refuses to
 mix with the CPU."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -11,19 +9,21 @@ from traqpoint.geometry.warp import DepthGeometry, HomographyGeometry
 from traqpoint.policy import loss as L
 from traqpoint.policy import redetection
 from traqpoint.policy.advantage import advantages
+from traqpoint.policy.config import changed
 from traqpoint.policy.distribution import restrict
+from traqpoint.policy.frame import FrameMaps, Points, lattice
 from traqpoint.policy.presets import PRESETS
-from traqpoint.policy.reward import frame_maps, lattice_rewards, point_rewards
+from traqpoint.policy.reward import track_reward
 from traqpoint.policy.sampling import sample_hybrid, scored_by_image
 
 B, T, SIDE, POINTS = 2, 3, 48, 9
 OURS = PRESETS["traqpoint"]
 CONFIGS = {
     **PRESETS,
-    "rank": replace(OURS, consistency="rank"),
-    "maximum": replace(OURS, consistency="maximum"),
-    "geometric": replace(OURS, aggregation="geometric", target_gradient=True),
-    "gated": replace(OURS, negatives="samples", min_similarity=0.5),
+    "rank": changed(OURS, reward={"terms": (("rank", 1.0), ("distinctiveness", 0.8))}),
+    "maximum": changed(OURS, reward={"terms": (("maximum", 1.0), ("distinctiveness", 0.8))}),
+    "geometric": changed(OURS, reward={"aggregation": "geometric", "redetection": {"target_gradient": True}}),
+    "gated": changed(OURS, reward={"gates": ("similarity",), "distinctiveness": {"negatives": "samples"}}),
 }
 
 
@@ -44,19 +44,22 @@ def test_loss_and_gradient_stay_on_the_device_of_the_batch(config, geometry, mon
     monkeypatch.setattr(redetection, "_levels", lambda logits, top: 2)  # meta has no values to count them by
     logits = empty(B, T, SIDE, SIDE).requires_grad_()
     policies = [restrict(logits[:, t], geometry.valid(t)) for t in range(T)]
-    frames = [frame_maps(policy, empty(B, 8, 12, 12), config) for policy in policies]
+    frames = [FrameMaps(policy, empty(B, 8, 12, 12)) for policy in policies]
     if config.estimator == "exact":
-        result = lattice_rewards(frames, geometry, 0, config, (1, 1))
-        policy = restrict(policies[0][:, 1::2, 1::2], result.seen > 0)
-        reward = result.reward / L.reward_scale(policy, result.reward, 8, (3, 2))
+        points = lattice(frames[0], 2, (1, 1))
+        result = track_reward(points, 0, frames, geometry, config.reward)
+        policy = restrict(policies[0][:, 1::2, 1::2], points.as_map(result.seen) > 0)
+        reward = points.as_map(result.reward)
+        reward = reward / L.reward_scale(policy, reward, 8, (3, 2))
         loss = L.expected_reward_cells(policy, reward, 8, (3, 2)) + L.expected_reward_image(policy, reward)
     else:
         generator = torch.Generator().manual_seed(0)
-        samples = sample_hybrid(policies[0], config.cell_px, 5, generator, (3, 2), config.replacement)
-        samples = scored_by_image(samples, policies[0]) if config.log_prob == "image" else samples
-        result = point_rewards(frames, geometry, 0, samples.xy(SIDE), config)
-        credit = advantages(result.reward, samples.possible & (result.seen > 0), config, samples.num_cells)
-        loss = L.policy_gradient_loss(samples, credit, config.reduction)
+        how = config.sampled
+        samples = sample_hybrid(policies[0], config.sampling.cell_px, 5, generator, (3, 2), how.replacement)
+        samples = scored_by_image(samples, policies[0]) if how.log_prob == "image" else samples
+        result = track_reward(Points(frames[0], samples.xy(SIDE)), 0, frames, geometry, config.reward)
+        credit = advantages(result.reward, samples.possible & (result.seen > 0), how, samples.num_cells)
+        loss = L.policy_gradient_loss(samples, credit, how.reduction)
     loss = loss + L.image_entropy(policies[0]) + L.tile_entropy(policies[0], 8)
     loss.backward()
     assert loss.device == logits.grad.device == torch.device("meta")

@@ -6,15 +6,18 @@ import torch
 from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.warp import HomographyGeometry
 from traqpoint.policy.advantage import advantages, mean_of_others
-from traqpoint.policy.config import PolicyConfig
+from traqpoint.policy.config import SampledConfig, changed
 from traqpoint.policy.distinctiveness import distance_ratio, distinctiveness_reward, exclude_near
 from traqpoint.policy.distribution import IMPOSSIBLE
-from traqpoint.policy.localization import maximum_map
+from traqpoint.policy.frame import FrameMaps, Points, lattice
+from traqpoint.policy.maximum import maximum_map
 from traqpoint.policy.rank import rank_at, rank_map
 from traqpoint.policy.redetection import redetection_map
-from traqpoint.policy.reward import frame_maps, lattice_rewards, point_rewards
+from traqpoint.policy.reward import track_reward
+from traqpoint.policy.reward_config import RankConfig, RedetectionConfig, RewardConfig
 
-RANK = PolicyConfig(consistency="rank", rank_window_px=5, combination="mean")
+RANK = RewardConfig(terms=(("rank", 1.0), ("distinctiveness", 1.0)), combination="mean", rank=RankConfig(window_px=5))
+REDETECTION = RewardConfig(redetection=RedetectionConfig(window_px=7))
 
 
 def centred(logits, side, floor=0.2):
@@ -162,7 +165,7 @@ def test_leave_one_out_is_the_mean_of_the_others():
 def test_uncounted_points_have_no_advantage_and_change_nobody_elses():
     reward = torch.tensor([[0.1, 0.9, 0.5]])
     counted = torch.tensor([[True, True, False]])
-    config = PolicyConfig(estimator="sampled", normalise="deviation")
+    config = SampledConfig()
     a = advantages(reward, counted, config)
     b = advantages(torch.tensor([[0.1, 0.9, float("nan")]]), counted, config)
     assert a[0, 2] == 0
@@ -183,48 +186,62 @@ def scene(B=1, T=3, side=32, seed=0):
     return logits, descriptors, HomographyGeometry(torch.stack(H, 1), mask)
 
 
-@pytest.mark.parametrize("config", [RANK, PolicyConfig(window_px=7, candidate_stride=1)], ids=["rank", "redetection"])
+def frame_maps(logits, descriptors):
+    return [FrameMaps(l, d) for l, d in zip(logits, descriptors, strict=True)]
+
+
+@pytest.mark.parametrize(
+    "config", [RANK, changed(REDETECTION, distinctiveness={"stride": 1})], ids=["rank", "redetection"]
+)
 def test_permuting_points_permutes_rewards(config):
     logits, descriptors, geometry = scene()
-    frames = [frame_maps(l, d, config) for l, d in zip(logits, descriptors, strict=True)]
+    frames = frame_maps(logits, descriptors)
     xy = torch.rand(1, 20, 2) * 32
     order = torch.randperm(20)
-    reward = point_rewards(frames, geometry, 0, xy, config).reward
-    assert torch.allclose(point_rewards(frames, geometry, 0, xy[:, order], config).reward, reward[:, order], atol=1e-5)
+    reward = track_reward(Points(frames[0], xy), 0, frames, geometry, config).reward
+    permuted = track_reward(Points(frames[0], xy[:, order]), 0, frames, geometry, config).reward
+    assert torch.allclose(permuted, reward[:, order], atol=1e-5)
 
 
 def test_a_point_that_no_frame_sees_earns_zero_and_is_marked():
     logits, descriptors, geometry = scene()
-    frames = [frame_maps(l, d, RANK) for l, d in zip(logits, descriptors, strict=True)]
-    result = point_rewards(frames, geometry, 0, torch.tensor([[[0.5, 0.5], [16.5, 16.5]]]), RANK)
+    frames = frame_maps(logits, descriptors)
+    points = Points(frames[0], torch.tensor([[[0.5, 0.5], [16.5, 16.5]]]))
+    result = track_reward(points, 0, frames, geometry, RANK)
     assert result.seen[0].tolist() == [0, 2]
     assert result.reward[0, 0] == 0
     assert result.reward[0, 1] > 0
 
 
-@pytest.mark.parametrize("consistency", ["redetection", "rank", "maximum"])
+@pytest.mark.parametrize("term", ["redetection", "rank", "maximum"])
 @pytest.mark.parametrize("start", [(0, 0), (1, 2)])
-def test_the_lattice_agrees_with_the_reward_of_single_points(consistency, start):
-    config = PolicyConfig(
-        consistency=consistency, window_px=7, rank_window_px=7, candidate_stride=1, pixel_stride=4, min_similarity=0.0
+def test_the_lattice_agrees_with_the_reward_of_single_points(term, start):
+    config = changed(
+        REDETECTION,
+        terms=((term, 1.0), ("distinctiveness", 0.8)),
+        gates=("similarity",),
+        rank={"window_px": 7},
+        distinctiveness={"stride": 1},
+        similarity={"stride": 1, "threshold": 0.0},
     )
     logits, descriptors, geometry = scene(B=2)
-    frames = [frame_maps(l, d, config) for l, d in zip(logits, descriptors, strict=True)]
-    dense = lattice_rewards(frames, geometry, 1, config, start)
+    frames = frame_maps(logits, descriptors)
+    points = lattice(frames[1], 4, start)
+    dense = track_reward(points, 1, frames, geometry, config)
     ys, xs = torch.meshgrid(torch.arange(start[0], 32, 4), torch.arange(start[1], 32, 4), indexing="ij")
     xy = (torch.stack([xs, ys], -1) + 0.5).reshape(1, -1, 2).expand(2, -1, -1)
-    points = point_rewards(frames, geometry, 1, xy, config)
-    assert dense.reward.shape == (2, 8, 8)
-    assert torch.allclose(dense.reward.flatten(1), points.reward, atol=1e-3)  # interpolation at the candidates rounds
-    assert torch.equal(dense.seen.flatten(1), points.seen)
+    few = track_reward(Points(frames[1], xy), 1, frames, geometry, config)
+    assert points.as_map(dense.reward).shape == (2, 8, 8)
+    assert torch.allclose(dense.reward, few.reward, atol=1e-3)  # bilinear reading of the maps rounds
+    assert torch.equal(dense.seen, few.seen)
 
 
 def test_invisible_pixels_send_no_nan_into_the_gradient():
-    config = PolicyConfig(window_px=7, target_gradient=True)
+    config = changed(REDETECTION, redetection={"target_gradient": True})
     logits, descriptors, geometry = scene()
     leaves = [l.clone().requires_grad_() for l in logits]
-    frames = [frame_maps(l, d, config) for l, d in zip(leaves, descriptors, strict=True)]
-    lattice_rewards(frames, geometry, 0, config).reward.sum().backward()
+    frames = frame_maps(leaves, descriptors)
+    track_reward(lattice(frames[0], 2), 0, frames, geometry, config).reward.sum().backward()
     assert all(torch.isfinite(l.grad).all() for l in leaves if l.grad is not None)
     assert leaves[1].grad.abs().max() > 0  # the target's policy is credited
     assert leaves[0].grad is None  # the reference's own logits enter through its policy only
@@ -232,8 +249,7 @@ def test_invisible_pixels_send_no_nan_into_the_gradient():
 
 def test_duplicated_descriptors_earn_nothing_for_distinctiveness():
     logits, descriptors, geometry = scene()
-    same = [torch.ones_like(d) for d in descriptors]
-    config = PolicyConfig(window_px=7, combination="distinctiveness")
-    frames = [frame_maps(torch.zeros_like(l), d, config) for l, d in zip(logits, same, strict=True)]
+    frames = [FrameMaps(torch.zeros_like(l), torch.ones_like(d)) for l, d in zip(logits, descriptors, strict=True)]
+    config = RewardConfig(terms=(("distinctiveness", 1.0),))
     xy = torch.rand(1, 30, 2) * 20 + 6
-    assert point_rewards(frames, geometry, 0, xy, config).reward.max() == 0
+    assert track_reward(Points(frames[0], xy), 0, frames, geometry, config).reward.max() == 0

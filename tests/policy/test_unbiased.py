@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from traqpoint.policy.advantage import advantages
-from traqpoint.policy.config import PolicyConfig
+from traqpoint.policy.config import PolicyConfig, SampledConfig
 from traqpoint.policy.distribution import log_probabilities, to_cells
 from traqpoint.policy.loss import expected_reward_cells, expected_reward_image, policy_gradient_loss
 from traqpoint.policy.presets import PRESETS
 from traqpoint.policy.sampling import Samples, scored_by_image
 
 CELL = 2
-POINT = PolicyConfig(estimator="sampled", normalise="none", baseline="none")
+POINT = SampledConfig(normalise=False, baseline="none")
 IMAGE = replace(POINT, credit="image", reduction="sum")
 INDEPENDENT, DISTINCT = "with replacement", "without replacement"
 
@@ -187,7 +187,7 @@ def test_the_released_codes_scoring_is_right_for_global_draws_with_replacement()
 
 
 def test_presets_state_what_they_reproduce():
-    paper, reference = PRESETS["paper"], PRESETS["reference"]
+    paper, reference = PRESETS["paper"].sampled, PRESETS["reference"].sampled
     assert (paper.credit, paper.baseline, paper.log_prob, paper.replacement) == ("image", "none", "sampled", False)
     assert (reference.log_prob, reference.replacement, reference.reduction) == ("image", True, "sum")
     assert PRESETS["traqpoint"] == PolicyConfig()

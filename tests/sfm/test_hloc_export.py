@@ -16,8 +16,8 @@ def test_hloc_finds_features_matches_pairs_and_queries_under_its_names(tmp_path)
         descriptors = torch.eye(6)[:n]
         features.write(name, Features(torch.full((n, 2), 7.5), torch.ones(n), descriptors, (64, 48)))
     found = Matches(torch.tensor([[2, 0], [3, 4]]), torch.tensor([0.5, 1.0]))
-    matches.write("db/1", "db/2", found)
-    matches.write("q/3", "db/1", found.__class__(found.indices.flip(1)[:1], found.scores[:1]))
+    matches.write("db/1.jpg", "db/2.jpg", found)
+    matches.write("q/3.jpg", "db/1.jpg", found.__class__(found.indices.flip(1)[:1], found.scores[:1]))
     camera = Camera("SIMPLE_RADIAL", (64, 48), torch.tensor([50.0, 32, 24, 0.125]))
     queries = {"q/3.jpg": camera, "q/lost.jpg": camera}
     map_pairs = [("db/1.jpg", "db/2.jpg"), ("db/1.jpg", "db/lost.jpg")]

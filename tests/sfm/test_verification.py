@@ -10,8 +10,8 @@ pycolmap = pytest.importorskip("pycolmap")
 
 from traqpoint.geometry.camera import Camera  # noqa: E402
 from traqpoint.geometry.transforms import look_at  # noqa: E402
-from traqpoint.inference.config import MappingConfig  # noqa: E402
 from traqpoint.io.npz import NpzFeatures, NpzMatches  # noqa: E402
+from traqpoint.sfm.config import MappingConfig  # noqa: E402
 from traqpoint.sfm.verification import (  # noqa: E402
     MAX_ERROR_PX,
     agreeing,
@@ -56,7 +56,7 @@ def test_known_poses_replace_ransac_whichever_way_round_a_pair_is(tmp_path, pair
     true = torch.arange(40).repeat(2, 1).T
     wrong = true.clone()
     wrong[:10, 1] = wrong[:10, 1].roll(5)  # each to the point five places on
-    matches.write(*(features.key(name) for name in pair), Matches(wrong, torch.ones(40)))
+    matches.write(*pair, Matches(wrong, torch.ones(40)))
     images = {name: Path(name) for name in POSES}
     path = build_database(
         images, features, matches, [pair], tmp_path / "d.db", MappingConfig(), dict.fromkeys(POSES, CAMERA), POSES

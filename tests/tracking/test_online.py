@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from traqpoint.errors import ConfigError, FormatError
+from traqpoint.matching.config import MatcherConfig, MutualConfig
 from traqpoint.tracking.config import TrackerConfig
 from traqpoint.tracking.online import OnlineTracker
 from traqpoint.types import Features
@@ -117,3 +118,32 @@ def test_bad_values_are_named():
     tracker.update(frame({0: (1, 1)}))
     with pytest.raises(FormatError, match="dimensions"):
         tracker.update(frame({0: (1, 1)}, dim=4))
+
+
+def test_a_ratio_test_keeps_twins_apart():
+    """With mutual.max_ratio a point that looks like two others continues no track; without, the first of them."""
+    twins = Features(torch.tensor([[10.0, 10], [50, 10]]), torch.ones(2), EYE[[0, 0]], (100, 100))
+    strict = MatcherConfig(mutual=MutualConfig(max_ratio=0.9))
+    for config, ids in ((MatcherConfig(), [0]), (strict, [2])):
+        tracker = OnlineTracker(TrackerConfig(matcher=config))
+        tracker.update(twins)
+        assert tracker.update(frame({0: (10, 10)})).tolist() == ids
+
+
+def test_any_matcher_continues_tracks_within_the_limits(tmp_path):
+    """What it matches too far away, or with too different a descriptor, starts a track of its own."""
+    (tmp_path / "own.py").write_text(
+        "import traqpoint as tp, torch\n"
+        "def build(config):\n"
+        "    def same_row(a, b):\n"
+        "        rows = torch.arange(min(len(a), len(b)))\n"
+        "        return tp.Matches(torch.stack([rows, rows], -1), torch.ones(len(rows)))\n"
+        "    return same_row\n"
+    )
+    own = MatcherConfig(f"{tmp_path / 'own.py'}:build")
+    tracker = OnlineTracker(TrackerConfig(max_displacement=5.0, matcher=own))
+    tracker.update(frame({0: (1, 1), 1: (20, 20), 2: (40, 40)}))
+    assert tracker.update(frame({0: (2, 1), 1: (40, 20), 3: (41, 40)})).tolist() == [0, 3, 4]
+    dual = OnlineTracker(TrackerConfig(matcher=MatcherConfig("dual-softmax")))
+    dual.update(frame({0: (1, 1), 1: (5, 5)}))
+    assert dual.update(frame({1: (5, 6), 0: (1, 2)})).tolist() == [1, 0]

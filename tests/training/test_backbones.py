@@ -1,9 +1,12 @@
 import pytest
 import torch
 
-from traqpoint.data.homography import HomographyConfig, HomographySequences
-from traqpoint.models.backbones import BACKBONES, ConvNeXt, ResNet
-from traqpoint.models.traqpoint import ModelConfig, TraqPoint
+from traqpoint.data.config import HomographyConfig
+from traqpoint.data.homography import HomographySequences
+from traqpoint.models.backbones import ConvNeXt, ResNet, SmallBackbone
+from traqpoint.models.config import BACKBONES, ModelConfig
+from traqpoint.models.layers import frozen
+from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.config import PolicyConfig
 from traqpoint.training.config import DescriptorConfig
 from traqpoint.training.descriptor_step import descriptor_step
@@ -13,14 +16,14 @@ FLAT = {
     "convnext-t": lambda: ConvNeXt((1, 1, 1, 1), (96, 192, 384, 768)),
     "convnext-b": lambda: ConvNeXt((1, 1, 1, 1), (128, 256, 512, 1024)),
     "resnet50": lambda: ResNet((1, 1, 1, 1)),
-    "small": BACKBONES["small"],
+    "small": SmallBackbone,
 }
 """The registered backbones, one block per stage."""
 
 
 @pytest.fixture(params=BACKBONES)
 def model(request, monkeypatch) -> TraqPoint:
-    monkeypatch.setitem(BACKBONES, request.param, FLAT[request.param])
+    monkeypatch.setitem(BACKBONES._known, request.param, FLAT[request.param])
     torch.manual_seed(0)
     return TraqPoint(ModelConfig("base", 32, request.param)).train()
 
@@ -52,7 +55,7 @@ def test_stage_one_lowers_its_loss_on_one_batch_and_reaches_every_layer(model, b
 
 
 def test_stage_two_trains_the_policy_and_leaves_the_descriptor_alone(model, batch):
-    model.descriptor.eval().requires_grad_(False)
+    frozen(model.descriptor)
     loss, stats = policy_step(batch, model, PolicyConfig(), Weights(1.0, 0.0), torch.Generator().manual_seed(1))
     loss.backward()
     assert bool(torch.isfinite(loss)) and stats["reward"] >= 0

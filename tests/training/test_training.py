@@ -5,14 +5,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from traqpoint.data.homography import HomographyConfig, HomographySequences
-from traqpoint.data.worlds.source import WorldsConfig
+from traqpoint.data.config import DataConfig, HomographyConfig
+from traqpoint.data.homography import HomographySequences
+from traqpoint.data.worlds.config import WorldsConfig
 from traqpoint.errors import ConfigError, DataError, FormatError, WeightsError
 from traqpoint.geometry.warp import HomographyGeometry
 from traqpoint.image import write_image
+from traqpoint.models.layers import frozen
 from traqpoint.models.traqpoint import TraqPoint
+from traqpoint.policy.config import changed
 from traqpoint.policy.presets import PRESETS
-from traqpoint.training.config import DataConfig, DescriptorConfig, DescriptorTraining, LoopConfig, PolicyTraining
+from traqpoint.training.config import DescriptorConfig, DescriptorTraining, LoopConfig, PolicyTraining
 from traqpoint.training.descriptor_step import descriptor_step, dual_softmax_loss
 from traqpoint.training.loop import learning_rate
 from traqpoint.training.policy_step import Weights, policy_step, schedule
@@ -103,7 +106,7 @@ def test_the_descriptor_step_lowers_its_own_loss(batch):
 def test_the_policy_step_trains_the_detector_and_nothing_else(batch, preset):
     torch.manual_seed(0)
     model = TraqPoint().train()
-    model.descriptor.eval().requires_grad_(False)
+    frozen(model.descriptor)
     before = {k: v.clone() for k, v in model.descriptor.state_dict().items()}
     loss, stats = policy_step(batch, model, PRESETS[preset], Weights(1.0, 1.0), torch.Generator().manual_seed(0))
     loss.backward()
@@ -116,7 +119,7 @@ def test_the_policy_step_trains_the_detector_and_nothing_else(batch, preset):
 def test_policy_gradients_raise_the_reward(batch):
     torch.manual_seed(0)
     model = TraqPoint().train()
-    model.descriptor.eval().requires_grad_(False)
+    frozen(model.descriptor)
     optimizer = torch.optim.AdamW(model.detector.parameters(), lr=2e-3)
     rewards = []
     for i in range(25):
@@ -135,17 +138,17 @@ def test_frames_that_do_not_overlap_give_a_finite_loss_without_reward(batch):
     far[:, :, 0, 2] = torch.arange(3.0) * 1000
     apart = SequenceBatch(batch.images, HomographyGeometry(far, torch.ones(2, 3, 64, 64).bool()))
     model = TraqPoint().train()
-    model.descriptor.eval().requires_grad_(False)
+    frozen(model.descriptor)
     for config in PRESETS.values():
         loss, stats = policy_step(apart, model, config, Weights(1.0, 0.0), torch.Generator().manual_seed(0))
         assert torch.isfinite(loss) and stats["reward"] == 0
 
 
 def test_the_schedule_imitates_first_and_rewards_last():
-    config = replace(PRESETS["traqpoint"], warmup_share=0.1)
-    assert schedule(0.0, config) == Weights(0.0, config.warmup_weight)
+    config = changed(PRESETS["traqpoint"], warmup={"share": 0.1})
+    assert schedule(0.0, config) == Weights(0.0, config.warmup.weight)
     middle = schedule(0.075, config)
-    assert 0 < middle.reward < 1 and 0 < middle.warmup < config.warmup_weight
+    assert 0 < middle.reward < 1 and 0 < middle.warmup < config.warmup.weight
     assert schedule(0.1, config) == Weights(1.0, 0.0)
 
 
@@ -190,7 +193,7 @@ def test_both_stages_run_on_photos_and_worlds_and_give_loadable_weights(photos, 
     worlds = WorldsConfig(image_size=(64, 64), num_frames=3, num_textures=3, texture_size=64, num_objects=2)
     data = DataConfig(photos, (("worlds", 0.5), ("homography", 0.5)), homography=SMALL, worlds=worlds)
     first = train_descriptor(replace(descriptor_run(photos, tmp_path / "d", 3), data=data))
-    policy = replace(PRESETS["traqpoint"], warmup_share=0.7)
+    policy = changed(PRESETS["traqpoint"], warmup={"share": 0.7})
     second = train_policy(PolicyTraining(data, str(first), tmp_path / "p", loop(3), policy))
     a, b = TraqPoint.from_pretrained(first), TraqPoint.from_pretrained(second)
     warm = TraqPoint.from_pretrained(tmp_path / "p" / "warmup.safetensors")
@@ -257,10 +260,19 @@ def test_a_corrupt_checkpoint_is_named(photos, tmp_path):
         lambda: PolicyTraining(DataConfig(), "traqpoint-s", Path("unused")),
         lambda: HomographyConfig(image_size=8),
         lambda: HomographyConfig(zoom=(0.5, 1.0)),
-        lambda: replace(PRESETS["paper"], estimator="exact", target_gradient=True),
-        lambda: replace(PRESETS["traqpoint"], window_px=4),
+        lambda: changed(PRESETS["paper"], reward={"redetection": {"target_gradient": True}}),
+        lambda: changed(PRESETS["traqpoint"], reward={"redetection": {"window_px": 4}}),
     ],
 )
 def test_bad_values_are_refused_when_the_configuration_is_made(build):
     with pytest.raises(ConfigError):
         build()
+
+
+def test_weights_hand_the_licence_on_of_those_they_started_from(photos, tmp_path):
+    start = tmp_path / "start.safetensors"
+    TraqPoint().save_pretrained(start, {"license": "CC0-1.0", "source": "here"})
+    data = DataConfig(photos, homography=SMALL)
+    path = train_policy(PolicyTraining(data, str(start), tmp_path / "p", loop(1)))
+    metadata = TraqPoint.from_pretrained(path).metadata
+    assert metadata["license"] == "CC0-1.0" and metadata["stage"] == "policy" and "source" not in metadata

@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 
-from traqpoint import __version__, optional
+from traqpoint import optional
+from traqpoint._version import __version__
 from traqpoint.apps.demo_pictures import draw_pair, write_stack, write_trails
 from traqpoint.apps.demo_scenes import FLIGHT, FLIGHT_SEED, PHOTOGRAPHS, camera_flight, motorcycle, require_pictures
-from traqpoint.data.worlds.source import WorldsConfig
+from traqpoint.data.worlds.config import WorldsConfig
 from traqpoint.errors import DataError
 from traqpoint.evaluation.methods.peers import build_peer
 from traqpoint.evaluation.metrics.tracks import NO_SCORES, Method, TrackScores, track_scores
@@ -181,7 +182,7 @@ def _protocol(extractor: Extractor, flight: WorldsConfig) -> dict[str, Any]:
         "matcher": "mutual nearest neighbours",
         "threshold_px": THRESHOLD_PX,
         "flight_window_frames": min(WINDOW, flight.num_frames),
-        "tracker": dataclasses.asdict(TRACKER),
+        "tracker": TRACKER.described(),
         "extractor": describe_extractor(extractor),
         "motorcycle": "Middlebury 2014 Motorcycle, 741 x 500, occlusion from the left view's disparity",
         "flight": dataclasses.asdict(flight) | {"seed": FLIGHT_SEED, "textures": PHOTOGRAPHS},

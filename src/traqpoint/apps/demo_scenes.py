@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from traqpoint import optional
-from traqpoint.data.worlds.source import WorldsConfig, flight
+from traqpoint.data.worlds.config import WorldsConfig
+from traqpoint.data.worlds.source import flight
 from traqpoint.geometry.stereo import stereo_geometry
 from traqpoint.image import to_tensor
 from traqpoint.types import SequenceBatch

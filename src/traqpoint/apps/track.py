@@ -13,7 +13,8 @@ from traqpoint.image import write_image
 from traqpoint.inference.settings import describe_extractor, settings_path
 from traqpoint.inference.tracker import track_frames
 from traqpoint.io.npz import load_tracks, save_tracks
-from traqpoint.io.video import Source, VideoWriter, count_frames, frame_rate
+from traqpoint.io.video import FrameSource, VideoWriter, count_frames, frame_rate
+from traqpoint.progress import Progress
 from traqpoint.tracking.config import TrackerConfig
 from traqpoint.tracking.online import OnlineTracker
 from traqpoint.tracking.stats import TrackStatistics, track_statistics
@@ -22,7 +23,7 @@ from traqpoint.viz.draw import draw_trails
 
 
 def track_to_folder(
-    source: Source,
+    source: FrameSource,
     out: str | Path,
     extractor: Callable[[np.ndarray], Features],
     tracker: TrackerConfig | None = None,
@@ -30,7 +31,7 @@ def track_to_folder(
     max_frames: int | None = None,
     trail_length: int = 30,
     overwrite: bool = False,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> TrackStatistics:
     """Write ``tracks.npz``, ``statistics.json``, ``tracks.mp4`` and ``tracks.png`` (its richest frame) into `out`.
 
@@ -46,7 +47,7 @@ def track_to_folder(
         "max_frames": max_frames,
         "trail_length": trail_length,
         "extractor": describe_extractor(extractor),
-        "tracker": dataclasses.asdict(online.config),
+        "tracker": online.config.described(),
     }
     claim(out, settings_path(out), config, done.is_file(), overwrite, done.unlink)
     if done.is_file():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 
@@ -15,11 +13,11 @@ from traqpoint.evaluation.result import Result
 from traqpoint.files import atomic
 from traqpoint.image import list_images, write_image
 from traqpoint.inference.extractor import Extractor
-from traqpoint.inference.pipeline import Progress
 from traqpoint.io.trajectory import Trajectory, write_kitti, write_tum
 from traqpoint.io.video import read_frames
 from traqpoint.matching.config import MatcherConfig
 from traqpoint.odometry.estimate import OdometryConfig
+from traqpoint.progress import Bar, no_bar
 from traqpoint.viz.paths import plot_paths
 
 
@@ -32,13 +30,13 @@ def images_to_path(
     matcher: MatcherConfig | None = None,
     every: int = 1,
     max_frames: int | None = None,
-    bar: Callable[[str], AbstractContextManager[Progress]] | None = None,
+    bar: Bar = no_bar,
 ) -> Result:
     """Estimate the path and write path_tum.txt, path_kitti.txt (world_from_cam; the first camera is the world),
     path.png and result.json into `out`.
 
     source: a folder of images in order of their names, or a video, whose frames are kept in ``out/frames``. Of these
-    every `every`-th one is used, `max_frames` at most. calibration: see `data.odometry.read_calibration`. Without truth
+    every `every`-th one is used, `max_frames` at most. calibration: see `io.calibration`. Without truth
     the unit of length is the first step. Raises ConfigError if `out` holds features of other settings.
     """
     if every < 1 or (max_frames is not None and max_frames < 2):
@@ -47,11 +45,8 @@ def images_to_path(
     paths = list_images(source)[::every][:max_frames] if source.is_dir() else _frames(source, out, every, max_frames)
     sequence = read_image_sequence(paths, calibration)
     pairs = odometry_pairs(sequence, config)
-    if bar is None:
-        found = predict(sequence.images, pairs, extractor, out, matcher)
-    else:
-        with bar("vo") as progress:
-            found = predict(sequence.images, pairs, extractor, out, matcher, progress=progress)
+    with bar("vo") as progress:
+        found = predict(sequence.images, pairs, extractor, out, matcher, progress=progress)
     result = evaluate_odometry(sequence, found, config)
     path = Trajectory.from_arrays(result.arrays["timestamps"], result.arrays["estimate"])
     write_tum(out / "path_tum.txt", path)

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from traqpoint.inference.config import ExtractorConfig
+from traqpoint.progress import Progress
 
 if TYPE_CHECKING:
     from traqpoint.inference.extractor import Extractor
-    from traqpoint.inference.pipeline import Report
+    from traqpoint.inference.pipeline import Outcome
+
+Config = TypeVar("Config")
+
+
+def part(options: Any, kind: type[Config]) -> Config:
+    """The configuration `kind` that a verb has inherited the fields of, checked."""
+    return kind(**{field.name: getattr(options, field.name) for field in fields(kind)})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,27 +30,31 @@ class ExtractorOptions(ExtractorConfig):
     def extractor(self) -> Extractor:
         from traqpoint.inference.extractor import Extractor
 
-        options = {field.name: getattr(self, field.name) for field in fields(ExtractorConfig)}
-        return Extractor(options.pop("weights"), **options)
+        return Extractor(**asdict(part(self, ExtractorConfig)))
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
+def progress_bar(what: str) -> Iterator[Progress]:
     """A bar on stderr, moved by calling it with (done, all); silent where stderr is not a terminal."""
+    from rich import progress
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+    )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with progress.Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def print_report(report: Report, what: str) -> int:
+def print_outcome(outcome: Outcome, what: str) -> int:
     """One line in all and one per failure; exit code 1 if anything failed."""
-    for line in report.failed:
+    for line in outcome.failed:
         print(f"traqpoint: error: {line}", file=sys.stderr)
-    failed = f", {len(report.failed)} failed" if report.failed else ""
-    print(f"{report.out}: {len(report.done)} {what} done, {len(report.skipped)} there already{failed}")
-    return 1 if report.failed else 0
+    failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
+    print(f"{outcome.out}: {len(outcome.done)} {what} done, {len(outcome.skipped)} there already{failed}")
+    return 1 if outcome.failed else 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 if TYPE_CHECKING:
-    from traqpoint.models.convert import Comparison
+    from traqpoint.tensors import Comparison
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tyro
 
-from traqpoint.data.posed.megadepth_index import IndexConfig
+from traqpoint.data.posed.config import IndexConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from traqpoint.cli.evaluate import EstimatorOptions
 if TYPE_CHECKING:
     from traqpoint.evaluation.predict import Predictions
     from traqpoint.evaluation.result import Result
-    from traqpoint.matching.verify import RobustConfig
+    from traqpoint.matching.config import RobustConfig
 
 
 @dataclass(frozen=True, kw_only=True)

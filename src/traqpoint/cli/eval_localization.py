@@ -13,7 +13,7 @@ from traqpoint.cli.evaluate import EvalOptions
 if TYPE_CHECKING:
     from traqpoint.evaluation.methods.method import Method
     from traqpoint.evaluation.result import Result
-    from traqpoint.inference.pipeline import Progress
+    from traqpoint.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from traqpoint.matching.config import MatcherConfig
 if TYPE_CHECKING:
     from traqpoint.evaluation.predict import Predictions
     from traqpoint.evaluation.result import Result
-    from traqpoint.matching.verify import RobustConfig
+    from traqpoint.matching.config import RobustConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,15 +11,16 @@ import tyro
 
 from traqpoint.cli.evaluate import EvalOptions
 from traqpoint.errors import ConfigError
+from traqpoint.inference.config import PairsConfig
 
 if TYPE_CHECKING:
     from traqpoint.evaluation.methods.method import Method
     from traqpoint.evaluation.result import Result
-    from traqpoint.inference.pipeline import Progress
+    from traqpoint.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sfm(EvalOptions):
+class Sfm(EvalOptions, PairsConfig):
     """Structure from motion by COLMAP on any folder of images: the table of the ETH local-feature benchmark."""
 
     images: tyro.conf.Positional[Path]
@@ -32,21 +33,17 @@ class Sfm(EvalOptions):
     """A table for each, from the same features, matches and geometric verification."""
     cameras: Literal["shared", "per-image"] = "shared"
     """shared: images of one size and EXIF focal length are one camera; per-image: each has its own."""
-    pairs: str = "exhaustive"
-    """exhaustive, sequential (in order of names), or a text file with two names per line."""
-    window: int = 5
-    """sequential: match each image with this many next ones."""
 
     def run(self) -> int:
         from traqpoint.evaluation.benchmarks.sfm import evaluate_sfm, read_truth
         from traqpoint.evaluation.methods.method import label
         from traqpoint.evaluation.predict import predict
         from traqpoint.image import list_images
-        from traqpoint.inference.config import MappingConfig
         from traqpoint.inference.pairs import select_pairs
+        from traqpoint.sfm.config import MappingConfig
 
         images = {path.relative_to(self.images).as_posix(): path for path in list_images(self.images)}
-        pairs = select_pairs(self.pairs, list(images), self.window)
+        pairs = select_pairs(list(images), PairsConfig(self.pairs, self.window))
         truth = None if self.truth is None else read_truth(self.truth)
         folder = self.images.absolute()
         dataset = folder.parent.name if folder.name == "images" else folder.name

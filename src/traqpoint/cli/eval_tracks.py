@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from traqpoint.evaluation.benchmarks.track_sets import TrackSet
     from traqpoint.evaluation.methods.method import Method
     from traqpoint.evaluation.result import Result
-    from traqpoint.inference.pipeline import Progress
+    from traqpoint.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +79,10 @@ class Tracks(EvalOptions):
         return 0
 
     def _sequences(self) -> TrackSet:
-        from traqpoint.data.homography import HomographyConfig
+        from traqpoint.data.config import HomographyConfig
         from traqpoint.data.posed.colmap import ColmapSet
         from traqpoint.data.posed.rgbd_layouts import read_rgbd
-        from traqpoint.data.worlds.source import WorldsConfig
+        from traqpoint.data.worlds.config import WorldsConfig
         from traqpoint.evaluation.benchmarks import track_sets
 
         sources = {name: getattr(self, name) for name in ("photos", "rgbd", "colmap", "worlds")}

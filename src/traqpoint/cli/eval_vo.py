@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from traqpoint.data.testsets.odometry import OdometrySequence
     from traqpoint.evaluation.methods.method import Method
     from traqpoint.evaluation.result import Result
-    from traqpoint.inference.pipeline import Progress
+    from traqpoint.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class Vo(EvalOptions):
         from traqpoint.evaluation.benchmarks.odometry import evaluate_odometry, odometry_pairs
         from traqpoint.evaluation.predict import predict
         from traqpoint.io.trajectory import Trajectory, write_kitti, write_tum
-        from traqpoint.matching.verify import RobustConfig
+        from traqpoint.matching.config import RobustConfig
         from traqpoint.odometry.estimate import OdometryConfig
         from traqpoint.viz.paths import plot_paths
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from traqpoint.evaluation.predict import Predictions
     from traqpoint.evaluation.result import Result
     from traqpoint.inference.pairs import Pair
-    from traqpoint.inference.pipeline import Progress
-    from traqpoint.matching.verify import RobustConfig
+    from traqpoint.matching.config import RobustConfig
+    from traqpoint.progress import Progress
 
 _NOT_SETTINGS = frozenset({"out", "methods", "peers", "max_keypoints", "long_side", "device"})
 """Options that the numbers do not depend on, or that each method's own description holds."""
@@ -108,7 +108,7 @@ class EstimatorOptions(EvalOptions):
         """Score the matches of `pairs` with each estimator; all start from the same predictions."""
         from traqpoint.evaluation.methods.method import label
         from traqpoint.evaluation.predict import predict
-        from traqpoint.matching.verify import RobustConfig
+        from traqpoint.matching.config import RobustConfig
 
         if not self.estimators:
             raise ConfigError("at least one estimator is needed")

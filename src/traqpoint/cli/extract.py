@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import tyro
 
-from traqpoint.cli.common import ExtractorOptions, print_report, progress_bar
+from traqpoint.cli.common import ExtractorOptions, print_outcome, progress_bar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +18,8 @@ class Extract(ExtractorOptions):
     """Image files, and folders of which all images below are taken."""
     out: Path
     """Folder for npz files, or a file .h5 (hloc) or .db (COLMAP)."""
-    format: Literal["npz", "hloc", "colmap"] | None = None
-    """Without it the suffix of --out decides; a folder means npz."""
+    format: str | None = None
+    """npz, hloc or colmap. Without it the suffix of --out decides; a folder means npz."""
     overwrite: bool = False
     """Replace what another configuration left in --out."""
 
@@ -29,5 +28,5 @@ class Extract(ExtractorOptions):
 
         extractor = self.extractor()
         with progress_bar("extract") as progress:
-            report = extract_folder(self.images, self.out, extractor, self.format, self.overwrite, progress)
-        return print_report(report, "images")
+            outcome = extract_folder(self.images, self.out, extractor, self.format, self.overwrite, progress)
+        return print_outcome(outcome, "images")

@@ -71,7 +71,7 @@ def _run(args: list[str]) -> int:
         print(_help())
         return 0 if args else 2
     if args[0] == "--version":
-        from traqpoint import __version__
+        from traqpoint._version import __version__
 
         print(f"traqpoint {__version__}")
         return 0

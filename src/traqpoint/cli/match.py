@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import tyro
 
-from traqpoint.cli.common import print_report, progress_bar
+from traqpoint.cli.common import part, print_outcome, progress_bar
+from traqpoint.inference.config import PairsConfig
+from traqpoint.matching.config import MatcherConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Match:
+class Match(PairsConfig):
     """Match images that traqpoint extract has seen. Pairs that are done already are skipped."""
 
     features: tyro.conf.Positional[Path]
     """What extract wrote: a folder of npz files, an .h5 or a .db file."""
     out: Path | None = None
     """Folder or .h5 file; by default <features>-matches. A COLMAP database takes its own matches."""
-    pairs: str = "exhaustive"
-    """exhaustive, sequential (in order of names), or a text file with two names per line."""
-    window: int = 5
-    """sequential: match each image with this many next ones."""
-    method: Literal["mutual", "dual-softmax"] = "mutual"
-    """Mutual nearest neighbours, or mutual maxima of the dual softmax."""
-    max_ratio: float | None = None
-    """mutual: nearest distance over second nearest, at most."""
-    min_similarity: float | None = None
-    """mutual: smallest cosine."""
-    inverse_temperature: float = 20.0
-    """dual-softmax: factor on the cosines."""
-    min_probability: float = 0.01
-    """dual-softmax: smallest probability."""
+    matcher: MatcherConfig = field(default_factory=MatcherConfig)
+    """How two images are matched."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     overwrite: bool = False
@@ -41,19 +30,16 @@ class Match:
     def run(self) -> int:
         from traqpoint.inference.pairs import select_pairs
         from traqpoint.inference.pipeline import match_pairs
-        from traqpoint.matching.config import MatcherConfig
 
-        matcher = MatcherConfig(
-            self.method, self.max_ratio, self.min_similarity, self.inverse_temperature, self.min_probability
-        )
+        config = part(self, PairsConfig)
         with progress_bar("match") as progress:
-            report = match_pairs(
+            outcome = match_pairs(
                 self.features,
-                lambda names: select_pairs(self.pairs, names, self.window),
+                lambda names: select_pairs(names, config),
                 self.out,
-                matcher,
+                self.matcher,
                 self.device,
                 self.overwrite,
                 progress,
             )
-        return print_report(report, "pairs")
+        return print_outcome(outcome, "pairs")

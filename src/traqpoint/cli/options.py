@@ -59,7 +59,8 @@ def parse(kind: type[Options], args: list[str], prog: str) -> Options:
 def read_overlay(kind: type, path: Path, below: dict[str, Any] | None = None) -> dict[str, Any]:
     """Values for fields of dataclass `kind` from a YAML mapping, checked against the fields' names and types.
 
-    below: values of fields that are configurations themselves, of which the file changes only what it names.
+    below: values that lie under the file's. A mapping for a field that is a configuration itself changes only what it
+    names, however deep; the rest is as it lies below, or as `kind` has it by default.
     """
     import yaml
 
@@ -71,28 +72,49 @@ def read_overlay(kind: type, path: Path, below: dict[str, Any] | None = None) ->
         raise ConfigError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected a YAML mapping of options")
+    try:
+        return _fields(content, kind, {**_defaults(kind), **(below or {})})
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _fields(values: dict, kind: Any, below: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values of fields of dataclass `kind`, as YAML gives them -> as they are typed. prefix: "policy.reward."."""
     hints = typing.get_type_hints(kind)
-    values = {}
-    for key, value in content.items():
-        if key not in hints:
-            raise ConfigError(f"{path}: unknown key {key!r}; known are {', '.join(hints)}")
+    settable = [field.name for field in dataclasses.fields(kind)]
+    out = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if key not in settable:
+            raise ConfigError(f"unknown key {name!r}; known are {', '.join(settable)}")
         try:
-            values[key] = _coerced(value, hints[key], (below or {}).get(key))
+            out[key] = _coerced(value, hints[key], below.get(key), name)
+        except ConfigError:  # says it better
+            raise
         except ValueError:
-            raise ConfigError(f"{path}: {key}: {value!r} is not {_type_name(hints[key])}") from None
-    return values
+            raise ConfigError(f"{name}: {value!r} is not {_type_name(hints[key])}") from None
+    return out
 
 
-def _coerced(value: Any, hint: Any, below: Any = None) -> Any:
-    """`value` as YAML gives it -> the type of the field. Raises ValueError if it does not fit."""
+def _defaults(kind: Any) -> dict[str, Any]:
+    """Fields of dataclass `kind` that have a default -> that default."""
+    out = {}
+    for field in dataclasses.fields(kind):
+        if field.default is not dataclasses.MISSING:
+            out[field.name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            out[field.name] = field.default_factory()
+    return out
+
+
+def _coerced(value: Any, hint: Any, below: Any, name: str) -> Any:
+    """`value` as YAML gives it -> the type of the field `name`. Raises ValueError if it does not fit."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        for option in arguments:
-            with contextlib.suppress(ValueError):
-                return _coerced(value, option)
-    elif dataclasses.is_dataclass(hint):
+        return _one_of(value, arguments, below, name)
+    if dataclasses.is_dataclass(hint):
         if isinstance(value, dict):
-            return _nested(value, hint, below)
+            return _configuration(value, hint, below, name)
     elif origin is typing.Literal:
         if value in arguments:
             return value
@@ -102,7 +124,7 @@ def _coerced(value: Any, hint: Any, below: Any = None) -> Any:
         items = value if isinstance(value, list) else [value]
         kinds = arguments[:1] * len(items) if arguments[-1] is Ellipsis else arguments
         if len(kinds) == len(items):
-            return tuple(_coerced(item, kind) for item, kind in zip(items, kinds, strict=True))
+            return tuple(_coerced(item, kind, None, name) for item, kind in zip(items, kinds, strict=True))
     elif hint is type(None):
         if value is None:
             return None
@@ -117,13 +139,29 @@ def _coerced(value: Any, hint: Any, below: Any = None) -> Any:
     raise ValueError
 
 
-def _nested(values: dict, kind: Any, below: Any = None) -> Any:
-    hints = typing.get_type_hints(kind)
-    unknown = sorted(set(values) - set(hints))
-    if unknown:
-        raise ConfigError(f"unknown key {unknown[0]!r} in the configuration; known are {', '.join(hints)}")
-    fields = {key: _coerced(value, hints[key]) for key, value in values.items()}
-    return kind(**fields) if below is None else dataclasses.replace(below, **fields)
+def _configuration(values: dict, kind: Any, below: Any, name: str) -> Any:
+    """A dataclass `kind` of `values`, over the one that lies below, or over its defaults."""
+    if isinstance(below, kind):
+        kind, under = type(below), {field.name: getattr(below, field.name) for field in dataclasses.fields(below)}
+    else:
+        under = _defaults(kind)
+    given = {**under, **_fields(values, kind, under, f"{name}.")}
+    if missing := [field.name for field in dataclasses.fields(kind) if field.name not in given]:
+        raise ConfigError(f"{name}: {', '.join(missing)} must be given")
+    return kind(**given)
+
+
+def _one_of(value: Any, options: tuple, below: Any, name: str) -> Any:
+    """The first type of a union that takes the value; what lies below has the first say."""
+    refused = ValueError()
+    for option in sorted(options, key=lambda option: type(below) is not option):
+        try:
+            return _coerced(value, option, below, name)
+        except ConfigError as error:  # no such key or value: the next configuration may have it
+            refused = refused if isinstance(refused, ConfigError) else error
+        except ValueError:
+            pass
+    raise refused
 
 
 def _type_name(hint: Any) -> str:

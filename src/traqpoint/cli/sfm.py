@@ -9,40 +9,36 @@ from pathlib import Path
 
 import tyro
 
-from traqpoint.cli.common import ExtractorOptions, progress_bar
-from traqpoint.inference.config import MappingConfig
+from traqpoint.cli.common import ExtractorOptions, part, progress_bar
+from traqpoint.inference.config import PairsConfig
 from traqpoint.matching.config import MatcherConfig
+from traqpoint.sfm.config import MappingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sfm(ExtractorOptions, MappingConfig):
+class Sfm(ExtractorOptions, PairsConfig, MappingConfig):
     """A sparse COLMAP model from photos: extract, match, map. A second run goes on where the first one stopped."""
 
     images: tyro.conf.Positional[tuple[Path, ...]]
     """Image files, and folders of which all images below are taken."""
     out: Path
     """Folder for features.h5, matches.h5, database.db, and the models in sparse/0 (the largest), sparse/1, ..."""
-    pairs: str = "exhaustive"
-    """exhaustive, sequential (in order of names), or a text file with two names per line."""
-    window: int = 5
-    """sequential: match each image with this many next ones."""
     matcher: MatcherConfig = dataclasses.field(default_factory=MatcherConfig)
-    """How descriptors are matched."""
+    """How two images are matched."""
     overwrite: bool = False
     """Replace what other settings left in --out."""
 
     def run(self) -> int:
         from traqpoint.apps.sfm import photos_to_model
 
-        config = MappingConfig(**{field.name: getattr(self, field.name) for field in dataclasses.fields(MappingConfig)})
+        pairs, mapping = part(self, PairsConfig), part(self, MappingConfig)
         found = photos_to_model(
             self.images,
             self.out,
             self.extractor(),
-            self.pairs,
-            self.window,
+            pairs,
             self.matcher,
-            config,
+            mapping,
             self.overwrite,
             progress_bar,
         )

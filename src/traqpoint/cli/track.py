@@ -7,23 +7,18 @@ from pathlib import Path
 
 import tyro
 
-from traqpoint.cli.common import ExtractorOptions, progress_bar
+from traqpoint.cli.common import ExtractorOptions, part, progress_bar
+from traqpoint.tracking.config import TrackerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Track(ExtractorOptions):
+class Track(ExtractorOptions, TrackerConfig):
     """Track keypoints through a video; writes tracks.npz, tracks.png, tracks.mp4 and statistics.json."""
 
     source: tyro.conf.Positional[str]
     """Video file, folder of images, or a webcam's index (ended by Ctrl-C)."""
     out: Path
     """Folder for the results."""
-    max_gap: int = 3
-    """A track dies when it was last seen more than this many frames ago."""
-    max_displacement: float | None = None
-    """Farthest that a point may move, in pixels per frame."""
-    min_similarity: float = 0.5
-    """Smallest cosine between a keypoint and the last sighting of its track."""
     max_frames: int | None = None
     """Stop after this many frames."""
     trail_length: int = 30
@@ -33,9 +28,7 @@ class Track(ExtractorOptions):
 
     def run(self) -> int:
         from traqpoint.apps.track import track_to_folder
-        from traqpoint.tracking.config import TrackerConfig
 
-        tracker = TrackerConfig(self.max_gap, self.max_displacement, self.min_similarity)
         webcam = self.source.isdigit() and not Path(self.source).exists()
         extractor = self.extractor()
         with progress_bar("track") as progress:
@@ -43,7 +36,7 @@ class Track(ExtractorOptions):
                 int(self.source) if webcam else self.source,
                 self.out,
                 extractor,
-                tracker,
+                part(self, TrackerConfig),
                 max_frames=self.max_frames,
                 trail_length=self.trail_length,
                 overwrite=self.overwrite,

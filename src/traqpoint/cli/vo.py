@@ -40,7 +40,7 @@ class Vo(ExtractorOptions):
 
     def run(self) -> int:
         from traqpoint.apps.vo import images_to_path
-        from traqpoint.matching.verify import RobustConfig
+        from traqpoint.matching.config import RobustConfig
         from traqpoint.odometry.estimate import OdometryConfig
 
         config = OdometryConfig(mode=self.mode, scale="none", robust=RobustConfig(self.estimator))

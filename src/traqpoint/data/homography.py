@@ -3,52 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from traqpoint.data.augment import photometric
-from traqpoint.errors import ConfigError, DataError
+from traqpoint.data.config import DataConfig, HomographyConfig
+from traqpoint.data.photos import load_video_frames, photos_of
+from traqpoint.data.source import needs
+from traqpoint.errors import DataError
 from traqpoint.geometry.homography import apply_homography
 from traqpoint.geometry.pixels import inside, pixel_grid
 from traqpoint.geometry.sampling import warp_image
 from traqpoint.geometry.transforms import translation
 from traqpoint.geometry.warp import HomographyGeometry
 from traqpoint.types import Device, SequenceBatch
-
-
-@dataclass(frozen=True)
-class HomographyConfig:
-    """How far the frames of a homography sequence move."""
-
-    image_size: int = 240
-    """Side of the square frames in pixels."""
-    num_frames: int = 5
-    """Frames per sequence, T."""
-    zoom: tuple[float, float] = (1.1, 2.6)
-    """The photo's shorter side in units of the frame's side, drawn from this range per sequence."""
-    rotation_degrees: float = 30.0
-    """In-plane rotation of a frame against the first, uniform in ±."""
-    scale: float = 1.5
-    """Scale change of a frame against the first: at most this factor, either way."""
-    translation: float = 0.2
-    """Shift of a frame against the first in units of its side, uniform in ±."""
-    perspective: float = 0.15
-    """Each corner of the frame moves by up to this share of the side."""
-    photometric: float = 1.0
-    """Strength of brightness, colour, noise and blur changes; 0 is none."""
-    min_coverage: float = 0.85
-    """Smallest share of a frame that shows the photo; frames below are drawn again, closer to the first."""
-
-    def __post_init__(self) -> None:
-        if self.image_size < 32 or self.num_frames < 2:
-            raise ConfigError(f"need image_size >= 32 and num_frames >= 2, got {self.image_size}, {self.num_frames}")
-        if not 1 <= self.zoom[0] <= self.zoom[1]:
-            raise ConfigError(f"zoom must be an increasing range from 1 on, got {self.zoom}")
-        if self.scale < 1 or not 0 < self.min_coverage <= 1:
-            raise ConfigError(f"need scale >= 1 and 0 < min_coverage <= 1, got {self.scale}, {self.min_coverage}")
 
 
 class HomographySequences:
@@ -104,6 +74,19 @@ class HomographySequences:
                 strength *= 0.9
             frames.append(H)
         return torch.stack(frames)
+
+
+@needs("photos")
+def build(data: DataConfig, device: Device) -> HomographySequences:
+    """The source ``homography`` of a mixture."""
+    return HomographySequences(photos_of(data), data.homography, device)
+
+
+@needs("videos")
+def build_from_videos(data: DataConfig, device: Device) -> HomographySequences:
+    """The source ``video`` of a mixture."""
+    frames = [frame for video in data.videos for frame in load_video_frames(video)]
+    return HomographySequences(frames, data.homography, device)
 
 
 def _perturbation(config: HomographyConfig, strength: float, uniform) -> Tensor:

@@ -6,9 +6,26 @@ from collections.abc import Sequence
 
 import torch
 
+from traqpoint.data.config import SOURCES, DataConfig
+from traqpoint.data.photos import photos_once
 from traqpoint.data.source import Source, at, unreadable
 from traqpoint.errors import ConfigError
-from traqpoint.types import SequenceBatch
+from traqpoint.types import Device, SequenceBatch
+
+
+def build_source(config: DataConfig, device: Device) -> Mixture:
+    """The sequences that `config` describes, made on `device`. Raises what the sources raise that cannot be built."""
+    try:
+        return Mixture([(_built(name, config, device), weight) for name, weight in config.used.items()])
+    finally:
+        photos_once.cache_clear()
+
+
+def _built(name: str, config: DataConfig, device: Device) -> Source:
+    source = SOURCES[name](config, device)
+    if not hasattr(source, "sample"):
+        raise ConfigError(f"{name}: makes a {type(source).__name__}, which has no sample(batch_size, generator)")
+    return source
 
 
 class Mixture:

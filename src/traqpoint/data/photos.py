@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
+from traqpoint.data.config import DataConfig
 from traqpoint.errors import DataError, ImageError
 from traqpoint.image import list_images, read_image, resize_long_side, to_tensor
 from traqpoint.io.video import read_frames
@@ -44,6 +46,15 @@ def load_photos(folder: str | Path, min_side: int = 64, limit: int | None = None
     if not photos:
         raise DataError(f"{folder}: no readable image of at least {min_side} px")
     return photos
+
+
+photos_once = lru_cache(maxsize=1)(load_photos)
+"""For several sources of one mixture; who builds them clears it, or the photos stay in memory."""
+
+
+def photos_of(data: DataConfig) -> list[Tensor]:
+    """The photos that a mixture's sources are made of; none without a folder."""
+    return [] if data.photos is None else photos_once(data.photos, limit=data.max_photos)
 
 
 def load_video_frames(video: str | Path, limit: int = MAX_VIDEO_FRAMES) -> list[Tensor]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import torch
+if TYPE_CHECKING:  # the configurations stand on this file, and the command line's help on them
+    import torch
 
-from traqpoint.types import SequenceBatch
+    from traqpoint.types import SequenceBatch
 
 
 class Source(Protocol):
@@ -15,6 +17,25 @@ class Source(Protocol):
     def sample(self, batch_size: int, generator: torch.Generator) -> SequenceBatch:
         """The next batch; everything random comes from `generator` (on the CPU)."""
         ...
+
+
+Build = TypeVar("Build", bound=Callable[..., Source])
+_NEEDS: dict[Any, tuple[str, ...]] = {}
+
+
+def needs(*fields: str) -> Callable[[Build], Build]:
+    """For what makes a source of a DataConfig: fields of it, such as ``rgbd.folders``, that must not be empty."""
+
+    def mark(build: Build) -> Build:
+        _NEEDS[build] = fields
+        return build
+
+    return mark
+
+
+def needed(build: Any) -> tuple[str, ...]:
+    """The fields that `needs` has named."""
+    return _NEEDS.get(build, ())
 
 
 CURRICULUM = ((0.5, 0.7), (0.3, 0.5), (0.1, 0.3))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -11,17 +10,20 @@ from typing import Any, Literal
 
 import torch
 
-from traqpoint import __version__
+from traqpoint._version import __version__
 from traqpoint.errors import DataError, FormatError, ImageError
 from traqpoint.evaluation.methods.method import Method, label
 from traqpoint.evaluation.methods.stored import StoredFeatures
 from traqpoint.files import claim
 from traqpoint.image import read_image
 from traqpoint.inference.pairs import Pair
-from traqpoint.inference.pipeline import FeatureStore, MatchStore, Progress, extract_folder, match_pairs
+from traqpoint.inference.pipeline import extract_folder, match_pairs
 from traqpoint.inference.settings import describe_extractor, settings_path
 from traqpoint.io.npz import NpzFeatures, NpzMatches
+from traqpoint.io.stores import FeatureStore, MatchStore
 from traqpoint.matching.config import MatcherConfig
+from traqpoint.matching.run import build_matcher
+from traqpoint.progress import Progress
 from traqpoint.types import Features, Matches, SequenceBatch
 
 
@@ -34,7 +36,7 @@ class Predictions:
     features: FeatureStore
     """.read(name) -> Features; `name in features`."""
     matches: MatchStore
-    """.read(features.key(a), features.key(b)) -> Matches; `pair` knows about keys and order."""
+    """.read(a, b) -> Matches, whichever way round they were matched."""
     protocol: dict[str, Any]
     """max_keypoints, long_side, matcher, versions, and extractor: what identifies the method."""
     failed: tuple[str, ...]
@@ -61,13 +63,7 @@ class Predictions:
         first, second = self._read(a), self._read(b)
         if first is None or second is None:
             return None
-        keys = self.features.key(a), self.features.key(b)
-        if keys not in self.matches and keys[::-1] in self.matches:
-            found = self.matches.read(*keys[::-1])
-            found = Matches(found.indices.flip(1), found.scores)
-        else:
-            found = self.matches.read(*keys)
-        return first, second, found
+        return first, second, self.matches.read(a, b)
 
 
 def predict(
@@ -87,6 +83,7 @@ def predict(
     of another configuration.
     """
     matcher = matcher or MatcherConfig()
+    build_matcher(matcher)  # what it lacks is told before anything is extracted
     absent = [name for name, path in images.items() if not path.is_file()]
     if absent and (missing == "error" or len(absent) == len(images)):
         first = ", ".join(str(images[name]) for name in absent[:3])
@@ -126,7 +123,7 @@ def predict_sequences(sequences: Iterable[tuple[str, SequenceBatch]], method: Me
 
 def protocol_of(method: Method, matcher: MatcherConfig | None = None) -> dict[str, Any]:
     """The part of a result's protocol that pass 1 decides."""
-    matching = {"matcher": _used(matcher)} if matcher is not None else {}
+    matching = {"matcher": matcher.described()} if matcher is not None else {}
     return {
         "max_keypoints": method.config.max_keypoints,
         "long_side": method.config.long_side,
@@ -134,14 +131,6 @@ def protocol_of(method: Method, matcher: MatcherConfig | None = None) -> dict[st
         "versions": {"traqpoint": __version__, "torch": torch.__version__},
         "extractor": describe_extractor(method),
     }
-
-
-def _used(matcher: MatcherConfig) -> dict[str, Any]:
-    """The settings that the chosen kind of matching looks at."""
-    others = (
-        ("inverse_temperature", "min_probability") if matcher.method == "mutual" else ("max_ratio", "min_similarity")
-    )
-    return {key: value for key, value in dataclasses.asdict(matcher).items() if key not in others}
 
 
 def _copy(method: StoredFeatures, images: Mapping[str, Path], folder: Path) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from traqpoint import __version__
+from traqpoint._version import __version__
 from traqpoint.errors import ConfigError
 from traqpoint.evaluation.methods.method import Method, label
 from traqpoint.evaluation.result import Result, markdown_table

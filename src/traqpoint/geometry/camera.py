@@ -1,22 +1,30 @@
-"""Pinhole cameras with COLMAP's distortion models, in COLMAP's pixel convention."""
+"""Cameras of COLMAP's models, in COLMAP's pixel convention."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from traqpoint.errors import GeometryError
-from traqpoint.geometry.transforms import scaling, translation
+from traqpoint.geometry.distortion import COEFFICIENTS, distort, straighten
+from traqpoint.geometry.transforms import homogeneous, scaling, translation
 
 PARAMETERS = {
     "SIMPLE_PINHOLE": ("f", "cx", "cy"),
     "PINHOLE": ("fx", "fy", "cx", "cy"),
     "SIMPLE_RADIAL": ("f", "cx", "cy", "k1"),
+    "RADIAL": ("f", "cx", "cy", "k1", "k2"),
     "OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2"),
+    "FULL_OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"),
+    "SIMPLE_RADIAL_FISHEYE": ("f", "cx", "cy", "k1"),
+    "RADIAL_FISHEYE": ("f", "cx", "cy", "k1", "k2"),
+    "OPENCV_FISHEYE": ("fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4"),
 }
-"""Parameter order per model, as in COLMAP's cameras.txt."""
+"""Parameter order per model, as in COLMAP's cameras.txt. Its other models are missing: FOV, division, thin prism, EUCM,
+fisheyes without coefficients, and the equirectangular one, which no pinhole image can replace."""
 LEAST_FOCAL = 0.1
 """In longer sides of the image: 157 degrees of view, more than any pinhole camera has."""
 
@@ -57,29 +65,65 @@ class Camera:
         return K
 
     @property
+    def fisheye(self) -> bool:
+        """Whether the distortion is one of the angle to the optical axis."""
+        return self.model.endswith("FISHEYE")
+
+    @property
     def distortion(self) -> Tensor:
-        """(4,) k1 k2 p1 p2, OpenCV's order."""
-        return torch.stack([self._parameter(name) for name in ("k1", "k2", "p1", "p2")])
+        """(8,) k1 k2 p1 p2 k3 k4 k5 k6, OpenCV's order."""
+        return torch.stack([self._parameter(name) for name in COEFFICIENTS])
+
+    @property
+    def distorted(self) -> bool:
+        """Whether straight lines may look bent."""
+        return self.fisheye or bool((self.distortion != 0).any())
+
+    @property
+    def pinhole(self) -> Camera:
+        """The camera with the same K and size, and without distortion."""
+        return Camera.from_matrix(self.K, self.image_size)
+
+    @classmethod
+    def from_matrix(cls, K: Tensor, image_size: tuple[int, int], distortion: Sequence[float] = ()) -> Camera:
+        """From a calibration matrix (3, 3) and OpenCV's k1 k2 p1 p2 [k3 [k4 k5 k6]]: PINHOLE, OPENCV or FULL_OPENCV.
+
+        K: for our pixels; OpenCV's own goes through `colmap_K_from_opencv` first. Raises GeometryError if K is no
+        calibration matrix, or one with skew, and for more coefficients.
+        """
+        if not is_calibration(K):
+            raise GeometryError(f"{K.tolist()} is not a calibration matrix without skew")
+        if len(distortion) > 8:
+            raise GeometryError(f"a lens of OpenCV's with {len(distortion)} coefficients: 8 at most are supported")
+        model = "FULL_OPENCV" if len(distortion) > 4 else "OPENCV" if any(distortion) else "PINHOLE"
+        count = len(PARAMETERS[model]) - 4
+        padded = [*distortion, *[0.0] * 8][:count]
+        return cls(model, image_size, torch.cat([K[[0, 1, 0, 1], [0, 1, 2, 2]], K.new_tensor(padded)]))
+
+    def double(self) -> Camera:
+        """In float64."""
+        return replace(self, params=self.params.double())
 
     def project(self, points: Tensor) -> Tensor:
         """Points in the camera frame (..., 3) -> pixels (..., 2); NaN for points at or behind the camera."""
         z = points[..., 2:]
         xy = torch.where(z > 1e-8, points[..., :2] / z, torch.full_like(points[..., :2], torch.nan))
         focal, centre = self.K.diagonal()[:2], self.K[:2, 2]
-        return _distort(xy, self.distortion) * focal + centre
+        return distort(xy, self.distortion, self.fisheye) * focal + centre
 
     def unproject(self, xy: Tensor) -> Tensor:
-        """Pixels (..., 2) -> rays (..., 3) with z = 1."""
+        """Pixels (..., 2) -> rays (..., 3) with z = 1; NaN where the lens shows nothing."""
         focal, centre = self.K.diagonal()[:2], self.K[:2, 2]
-        distorted = (xy - centre) / focal
-        undistorted = distorted
-        if bool((self.distortion != 0).any()):
-            # Newton's method on the 2x2 system; a fixed-point iteration diverges for wide fields of view.
-            for _ in range(20):
-                residual = _distort(undistorted, self.distortion) - distorted
-                step = torch.linalg.solve(_distortion_jacobian(undistorted, self.distortion), residual.unsqueeze(-1))
-                undistorted = undistorted - step.squeeze(-1)
-        return torch.cat([undistorted, torch.ones_like(undistorted[..., :1])], dim=-1)
+        straight = (xy - centre) / focal
+        if self.distorted:
+            straight = straighten(straight, self.distortion, self.fisheye)
+        return homogeneous(straight)
+
+    def undistorted(self, xy: Tensor) -> Tensor:
+        """Pixels (..., 2) -> pixels (..., 2) of `pinhole`."""
+        if not self.distorted:
+            return xy
+        return self.unproject(xy)[..., :2] * self.K.diagonal()[:2] + self.K[:2, 2]
 
     def _transformed(self, transform: Tensor, image_size: tuple[int, int]) -> Camera:
         K = transform.to(self.params) @ self.K
@@ -91,7 +135,7 @@ class Camera:
                 params[i] = K[1, 1]
             elif name in ("cx", "cy"):
                 params[i] = K[int(name == "cy"), 2]
-        return Camera(self.model, image_size, params)
+        return replace(self, image_size=image_size, params=params)
 
     def resized(self, image_size: tuple[int, int]) -> Camera:
         """The camera of the image resized to (W, H). Raises GeometryError if one focal length must become two."""
@@ -106,26 +150,24 @@ class Camera:
         return self._transformed(translation(-corner[0], -corner[1]), image_size)
 
 
-def _distort(xy: Tensor, distortion: Tensor) -> Tensor:
-    k1, k2, p1, p2 = distortion.unbind(-1)
-    x, y = xy.unbind(-1)
-    r2 = x * x + y * y
-    radial = 1 + k1 * r2 + k2 * r2 * r2
-    dx = 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
-    dy = p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
-    return torch.stack([x * radial + dx, y * radial + dy], dim=-1)
+def fit_camera(camera: Camera, image_size: tuple[int, int], name: str) -> Camera:
+    """The camera at the size (W, H) of an image file. Raises GeometryError, naming it, if it shows another picture."""
+    if image_size == camera.image_size:
+        return camera
+    sx, sy = (new / old for new, old in zip(image_size, camera.image_size, strict=True))
+    if abs(sx / sy - 1) > 1e-2:
+        raise GeometryError(
+            f"{name}: {image_size[0]}x{image_size[1]} px, but its camera has {camera.image_size[0]}x"
+            f"{camera.image_size[1]} (cropped, or turned by its EXIF orientation?)"
+        )
+    return camera.resized(image_size)
 
 
-def _distortion_jacobian(xy: Tensor, distortion: Tensor) -> Tensor:
-    k1, k2, p1, p2 = distortion.unbind(-1)
-    x, y = xy.unbind(-1)
-    r2 = x * x + y * y
-    radial = 1 + k1 * r2 + k2 * r2 * r2
-    slope = 2 * (k1 + 2 * k2 * r2)
-    off = slope * x * y + 2 * p1 * x + 2 * p2 * y
-    xx = radial + slope * x * x + 2 * p1 * y + 6 * p2 * x
-    yy = radial + slope * y * y + 6 * p1 * y + 2 * p2 * x
-    return torch.stack([xx, off, off, yy], dim=-1).reshape(*x.shape, 2, 2)
+def is_calibration(K: Tensor) -> bool:
+    """Whether `K` is (3, 3) with finite focal lengths and centre, and nothing else: no skew, no scale."""
+    if K.shape != (3, 3) or not bool(torch.isfinite(K).all()):
+        return False
+    return not bool(K[[0, 1, 2, 2], [1, 0, 0, 1]].any()) and bool((K.diagonal()[:2] > 0).all()) and bool(K[2, 2] == 1)
 
 
 def check_K(K: Tensor, image_size: tuple[int, int], name: str) -> Tensor:

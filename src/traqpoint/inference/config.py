@@ -1,4 +1,4 @@
-"""How features are extracted and photos mapped, without loading torch: the command line's help needs no network."""
+"""How features are extracted and which images are matched. Without torch: the command line's help needs no network."""
 
 from __future__ import annotations
 
@@ -46,25 +46,15 @@ class ExtractorConfig:
             raise ConfigError(f"long_side must be at least 32, got {self.long_side}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class MappingConfig:
-    """How to reconstruct. Everything else is pycolmap's default."""
+@dataclass(frozen=True)
+class PairsConfig:
+    """Which pairs of images are matched."""
 
-    mapper: Literal["incremental", "global"] = "incremental"
-    """incremental adds one image after the other; global solves for all of them at once (GLOMAP): faster on many."""
-    cameras: Literal["shared", "per-image"] = "shared"
-    """shared: images of one size and EXIF focal length are one camera; per-image: each its own (internet photos)."""
-    seed: int = 0
-    """Seed of every random choice of pycolmap."""
-    num_threads: int = -1
-    """-1: all cores. With 1 a run repeats exactly; with more, models may differ slightly."""
+    pairs: str = "exhaustive"
+    """exhaustive, sequential (in order of names), or a text file with two names per line."""
+    window: int = 5
+    """sequential: match each image with this many next ones."""
 
     def __post_init__(self) -> None:
-        if self.mapper not in ("incremental", "global"):
-            raise ConfigError(f"mapper {self.mapper!r} is not one of incremental, global")
-        if self.cameras not in ("shared", "per-image"):
-            raise ConfigError(f"cameras {self.cameras!r} is not one of shared, per-image")
-        if self.seed < 0:
-            raise ConfigError(f"seed must not be negative, got {self.seed}")
-        if self.num_threads != -1 and self.num_threads < 1:
-            raise ConfigError(f"num_threads must be -1 or at least 1, got {self.num_threads}")
+        if self.window < 1:
+            raise ConfigError(f"window must be at least 1 image, got {self.window}")

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from traqpoint.errors import ConfigError, DataError, FormatError
+from traqpoint.errors import DataError, FormatError
+from traqpoint.inference.config import PairsConfig
 
 Pair = tuple[str, str]
 
@@ -18,8 +19,7 @@ def exhaustive_pairs(names: Sequence[str]) -> list[Pair]:
 
 def sequential_pairs(names: Sequence[str], window: int = 5) -> list[Pair]:
     """Every image with each of the next `window` images."""
-    if window < 1:
-        raise ConfigError(f"window must be at least 1 image, got {window}")
+    PairsConfig(window=window)  # checks the range
     return [(a, b) for i, a in enumerate(names) for b in names[i + 1 : i + 1 + window]]
 
 
@@ -45,13 +45,13 @@ def read_pairs(path: str | Path) -> list[Pair]:
     return pairs
 
 
-def select_pairs(how: str, names: Sequence[str], window: int = 5) -> list[Pair]:
-    """how: "exhaustive", "sequential" (names in order, `window` each), or the path of a text file of pairs."""
-    if how == "exhaustive":
+def select_pairs(names: Sequence[str], config: PairsConfig) -> list[Pair]:
+    """The pairs of `names` that the configuration asks for; those of a text file are taken as they are."""
+    if config.pairs == "exhaustive":
         return exhaustive_pairs(names)
-    if how == "sequential":
-        return sequential_pairs(names, window)
-    return read_pairs(how)
+    if config.pairs == "sequential":
+        return sequential_pairs(names, config.window)
+    return read_pairs(config.pairs)
 
 
 def without_repeats(pairs: Iterable[Pair]) -> list[Pair]:

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any
 
-from traqpoint.errors import WeightsError
 from traqpoint.files import plain
-from traqpoint.models import weights
-
-FORMAT_OF_SUFFIX = {".h5": "hloc", ".hdf5": "hloc", ".db": "colmap"}
-"""Results that are one file; everything else is a folder, whatever dots its name has."""
+from traqpoint.io.stores import format_of
+from traqpoint.models.traqpoint import TraqPoint
+from traqpoint.tensors import content_hash
 
 
 def settings_path(out: Path) -> Path:
     """``config.yaml`` in a result folder; ``<stem>.config.yaml`` beside a result file."""
-    is_file = out.suffix.lower() in FORMAT_OF_SUFFIX
-    return out.with_name(f"{out.stem}.config.yaml") if is_file else out / "config.yaml"
+    return out / "config.yaml" if format_of(out) is None else out.with_name(f"{out.stem}.config.yaml")
 
 
 def describe_extractor(extractor: Any) -> dict[str, Any]:
-    """The extractor's configuration, with the hash of its weights: a file of the same name may change.
-
-    Of a model that came from no file of ours, the hash is that of the tensors as they are used for inference.
-    """
+    """The extractor's configuration, with the hash of its network's weights: a file of the same name may change."""
     config = plain(dataclasses.asdict(extractor.config))
-    with contextlib.suppress(WeightsError):
-        if "weights" in config:
-            return {**config, "weights_sha256": weights.read(config["weights"])[1]["sha256"]}
-    if hasattr(extractor, "model"):
-        config["weights_sha256"] = weights.content_hash(extractor.model.state_dict())
-    return config
+    model = getattr(extractor, "model", None)
+    if model is None:
+        return config
+    digest = model.sha256 if isinstance(model, TraqPoint) else content_hash(model.state_dict())
+    return {**config, "weights_sha256": digest}

@@ -8,14 +8,14 @@ from itertools import islice
 import numpy as np
 
 from traqpoint.errors import ConfigError
-from traqpoint.io.video import Source, read_frames
+from traqpoint.io.video import FrameSource, read_frames
 from traqpoint.tracking.config import TrackerConfig
 from traqpoint.tracking.online import OnlineTracker
 from traqpoint.types import Features, Tracks
 
 
 def track(
-    source: Source,
+    source: FrameSource,
     extractor: Callable[[np.ndarray], Features],
     config: TrackerConfig | None = None,
     *,
@@ -34,7 +34,10 @@ def track(
 
 
 def track_frames(
-    source: Source, extractor: Callable[[np.ndarray], Features], tracker: OnlineTracker, max_frames: int | None = None
+    source: FrameSource,
+    extractor: Callable[[np.ndarray], Features],
+    tracker: OnlineTracker,
+    max_frames: int | None = None,
 ) -> Iterator[np.ndarray]:
     """Feed `tracker` frame by frame and give each frame, uint8 (H, W, 3) RGB, right after its update."""
     if max_frames is not None and max_frames < 1:

@@ -6,6 +6,7 @@ enough to match. A database has no place for keypoint scores; they come back as 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ import torch
 from traqpoint import optional
 from traqpoint.errors import FormatError
 from traqpoint.geometry.camera import Camera
+from traqpoint.io.stores import Format
 from traqpoint.types import Features, Matches
 
 _FOCAL_FACTOR = 1.2
@@ -51,8 +53,11 @@ class ColmapDatabase:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def key(self, name: str) -> str:
+    def spelled(self, name: str) -> str:
         return name
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """Every name is its own key."""
 
     def names(self) -> list[str]:
         return sorted(image.name for image in self._db.read_all_images() if self._db.exists_keypoints(image.image_id))
@@ -88,9 +93,11 @@ class ColmapDatabase:
 
         camera: calibration if it is known; else a SIMPLE_RADIAL guess from the EXIF of the file at image_path, or 1.2
         times the longer side. share_camera: use the camera of an earlier image if it is the same; else each image
-        has its own.
+        has its own. Raises FormatError if the image has features: its matches and models are made of them.
         """
         pycolmap = optional.load("pycolmap")
+        if name in self:
+            raise FormatError(f"{self.path}: has features of {name!r} already, and COLMAP cannot replace them")
         with pycolmap.DatabaseTransaction(self._db):
             image = self._db.read_image_with_name(name)
             if image is None:
@@ -133,15 +140,23 @@ class ColmapDatabase:
 
 
 class ColmapMatches:
-    """The matches of an open database, before geometric verification. COLMAP stores no scores: they are NaN."""
+    """The matches of a database, before geometric verification. COLMAP stores no scores: they are NaN."""
 
-    def __init__(self, database: ColmapDatabase) -> None:
-        self.database = database
+    def __init__(self, database: ColmapDatabase | str | Path, mode: str = "a") -> None:
+        """database: an open one, which stays with who opened it, or the path of one, with `mode` as it has it."""
+        self._is_ours = not isinstance(database, ColmapDatabase)
+        self.database = database if isinstance(database, ColmapDatabase) else ColmapDatabase(database, mode)
 
     def close(self) -> None:
-        """The database belongs to who opened it."""
+        if self._is_ours:
+            self.database.close()
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """Every name is its own key."""
 
     def __contains__(self, pair: tuple[str, str]) -> bool:
+        if not all(name in self.database for name in pair):
+            return False
         a, b = (self.database._image_id(name) for name in pair)
         return self.database._db.exists_matches(a, b)
 
@@ -162,8 +177,10 @@ class ColmapMatches:
         """Number of matched pairs."""
         return self.database._db.num_matched_image_pairs()
 
-    def write(self, name_a: str, name_b: str, matches: Matches) -> None:
+    def write(self, name_a: str, name_b: str, matches: Matches, num_keypoints_a: int | None = None) -> None:
         a, b = (self.database._image_id(name) for name in (name_a, name_b))
+        if self.database._db.exists_matches(a, b):
+            self.database._db.delete_matches(a, b)
         self.database._db.write_matches(a, b, matches.indices.cpu().numpy().astype(np.uint32))
 
     def write_verified(self, name_a: str, name_b: str, matches: Matches) -> None:
@@ -174,6 +191,9 @@ class ColmapMatches:
         geometry.config = pycolmap.TwoViewGeometryConfiguration.CALIBRATED
         geometry.inlier_matches = matches.indices.cpu().numpy().astype(np.uint32)
         self.database._db.write_two_view_geometry(a, b, geometry)
+
+
+FORMAT = Format("colmap", ColmapDatabase, ColmapMatches, (".db",), "database.db", "database.db")
 
 
 def _same_camera(a: Any, b: Any) -> bool:

@@ -6,6 +6,7 @@ float32 keypoints come back exactly if x >= 0.25; nearer to the border, to 2â»Â
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar
@@ -17,7 +18,8 @@ from traqpoint import optional
 from traqpoint.errors import FormatError
 from traqpoint.files import atomic
 from traqpoint.geometry.pixels import colmap_from_opencv, opencv_from_colmap
-from traqpoint.io.npz import features_from_arrays, pair_name
+from traqpoint.io.npz import check_pair_names, features_from_arrays, pair_name
+from traqpoint.io.stores import Format
 from traqpoint.types import Features, Matches
 
 _FEATURE_KEYS = ("keypoints", "scores", "descriptors", "image_size")
@@ -119,8 +121,11 @@ class HlocFeatures(_H5File):
     # hloc reads a keypoint's standard deviation in pixels here; 1 is its own default.
     _ATTRIBUTES: ClassVar = {"keypoints": {"uncertainty": 1.0}}
 
-    def key(self, name: str) -> str:
+    def spelled(self, name: str) -> str:
         return name
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """Every name is its own key."""
 
     def names(self) -> list[str]:
         found: list[str] = []
@@ -150,7 +155,7 @@ class HlocFeatures(_H5File):
         arrays["descriptors"] = arrays["descriptors"].T
         return features_from_arrays(arrays, f"{self.path}: {name}")
 
-    def write(self, name: str, features: Features) -> None:
+    def write(self, name: str, features: Features, image_path: str | Path | None = None) -> None:
         arrays = features.numpy()
         arrays["keypoints"] = opencv_from_colmap(arrays["keypoints"])
         arrays["descriptors"] = np.ascontiguousarray(arrays["descriptors"].T)
@@ -160,34 +165,51 @@ class HlocFeatures(_H5File):
 class HlocMatches(_H5File):
     """One group per pair: matches0 (N,) the keypoint of image b for each of image a, or -1; matching_scores0 (N,)."""
 
+    def check_names(self, names: Iterable[str]) -> None:
+        check_pair_names(names)
+
     def __contains__(self, pair: tuple[str, str]) -> bool:
-        group = self._group(pair_name(*pair))
-        return group is not None and "matches0" in group and "matching_scores0" in group
+        return self._holds(*pair) or self._holds(*pair[::-1])
 
     def __len__(self) -> int:
-        """Number of pairs."""
         return sum(len(group) for group in self._file.values())
 
     def read(self, name_a: str, name_b: str) -> Matches:
-        """Matches of a pair, whichever way round they were stored. Raises FormatError if there are none."""
-        for first, second, flip in ((name_a, name_b, False), (name_b, name_a, True)):
-            if (first, second) in self:
-                group = self._group(pair_name(first, second))
-                target = torch.from_numpy(group["matches0"][()].astype(np.int64))
-                scores = torch.from_numpy(group["matching_scores0"][()].astype(np.float32))
-                if target.ndim != 1 or scores.shape != target.shape:
-                    raise FormatError(f"{self.path}: {first}, {second}: matches0 and matching_scores0 differ in size")
-                source = (target >= 0).nonzero().squeeze(1)
-                indices = torch.stack([source, target[source]], dim=-1)
-                return Matches(indices.flip(1) if flip else indices, scores[source])
+        if self._holds(name_a, name_b):
+            return self._read(name_a, name_b)
+        if self._holds(name_b, name_a):
+            return self._read(name_b, name_a).flipped()
         raise FormatError(f"{self.path}: no matches of {name_a!r} and {name_b!r}")
 
-    def write(self, name_a: str, name_b: str, matches: Matches, num_keypoints_a: int) -> None:
-        """num_keypoints_a: how many keypoints image a has, the length of hloc's arrays."""
+    def write(self, name_a: str, name_b: str, matches: Matches, num_keypoints_a: int | None = None) -> None:
+        """num_keypoints_a: the length of hloc's arrays; without it they are as long as the matches need."""
         source, target = matches.indices.cpu().numpy().T
         # int32, not hloc's int16: that cannot name keypoint 40000.
-        matches0 = np.full(num_keypoints_a, -1, dtype=np.int32)
-        scores0 = np.zeros(num_keypoints_a, dtype=np.float32)
+        length = int(source.max(initial=-1)) + 1 if num_keypoints_a is None else num_keypoints_a
+        matches0 = np.full(length, -1, dtype=np.int32)
+        scores0 = np.zeros(length, dtype=np.float32)
         matches0[source] = target
         scores0[source] = matches.scores.detach().cpu().numpy()
         self._replace(pair_name(name_a, name_b), {"matches0": matches0, "matching_scores0": scores0})
+
+    def _store(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        super()._store(name, arrays)
+        reverse = "/".join(reversed(name.split("/")))
+        if reverse != name and reverse in self._file:
+            del self._file[reverse]
+
+    def _holds(self, name_a: str, name_b: str) -> bool:
+        group = self._group(pair_name(name_a, name_b))
+        return group is not None and "matches0" in group and "matching_scores0" in group
+
+    def _read(self, name_a: str, name_b: str) -> Matches:
+        group = self._group(pair_name(name_a, name_b))
+        target = torch.from_numpy(group["matches0"][()].astype(np.int64))
+        scores = torch.from_numpy(group["matching_scores0"][()].astype(np.float32))
+        if target.ndim != 1 or scores.shape != target.shape:
+            raise FormatError(f"{self.path}: {name_a}, {name_b}: matches0 and matching_scores0 differ in size")
+        source = (target >= 0).nonzero().squeeze(1)
+        return Matches(torch.stack([source, target[source]], dim=-1), scores[source])
+
+
+FORMAT = Format("hloc", HlocFeatures, HlocMatches, (".h5", ".hdf5"), "features.h5", "matches.h5")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch
 from traqpoint.errors import FormatError
 from traqpoint.files import atomic
 from traqpoint.image import IMAGE_SUFFIXES
+from traqpoint.io.stores import Format, refuse_equal_keys
 from traqpoint.types import Features, Matches, Tracks
 
 
@@ -86,19 +87,22 @@ def features_from_arrays(arrays: Mapping[str, np.ndarray], name: str) -> Feature
 class NpzFeatures:
     """A folder with one npz per image, at the image's relative path; names are those paths without the suffix."""
 
-    def __init__(self, folder: str | Path) -> None:
-        self.path = Path(folder)
-
-    def key(self, name: str) -> str:
-        """Name under which image `name` is kept: ``sub/a.jpg`` -> ``sub/a``."""
-        return name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in IMAGE_SUFFIXES else name
+    def __init__(self, folder: str | Path, mode: str = "a") -> None:
+        """mode: "a" to append, "r" for a folder that must exist (FormatError)."""
+        self.path = _folder(folder, mode)
 
     def names(self) -> list[str]:
         found = (p.relative_to(self.path).as_posix().removesuffix(".npz") for p in self.path.rglob("*.npz"))
         return sorted(name for name in found if not name.split("/")[-1].startswith("."))
 
+    def spelled(self, name: str) -> str:
+        """``sub/a.jpg`` -> ``sub/a``."""
+        return _without_suffix(name)
+
+    def check_names(self, names: Iterable[str]) -> None:
+        refuse_equal_keys(names, _without_suffix, "{first} and {second} would both become {key}.npz: use hloc")
+
     def __contains__(self, name: str) -> bool:
-        """Whether valid features of `name` are there; damaged ones count as missing and are made again."""
         with suppress(FormatError):
             self.read(name)
             return True
@@ -107,7 +111,7 @@ class NpzFeatures:
     def read(self, name: str) -> Features:
         return load_features(self._file(name))
 
-    def write(self, name: str, features: Features) -> None:
+    def write(self, name: str, features: Features, image_path: str | Path | None = None) -> None:
         save_features(self._file(name), features)
 
     def clear(self) -> None:
@@ -119,14 +123,18 @@ class NpzFeatures:
         """Nothing is held open."""
 
     def _file(self, name: str) -> Path:
-        return self.path / f"{self.key(name)}.npz"
+        return self.path / f"{_without_suffix(name)}.npz"
 
 
 class NpzMatches:
-    """A folder with one npz per pair, ``<name a>/<name b>.npz`` with the slashes in names replaced by dashes."""
+    """A folder with one npz per pair: ``db/a.jpg`` and ``b.jpg`` -> ``db-a/b.npz``."""
 
-    def __init__(self, folder: str | Path) -> None:
-        self.path = Path(folder)
+    def __init__(self, folder: str | Path, mode: str = "a") -> None:
+        """mode: "a" to append, "r" for a folder that must exist (FormatError)."""
+        self.path = _folder(folder, mode)
+
+    def check_names(self, names: Iterable[str]) -> None:
+        check_pair_names(map(_without_suffix, names))
 
     def __contains__(self, pair: tuple[str, str]) -> bool:
         with suppress(FormatError):
@@ -135,13 +143,15 @@ class NpzMatches:
         return False
 
     def read(self, name_a: str, name_b: str) -> Matches:
-        return load_matches(self._file(name_a, name_b))
+        file, other = self._file(name_a, name_b), self._file(name_b, name_a)
+        return load_matches(other).flipped() if other.is_file() and not file.is_file() else load_matches(file)
 
-    def write(self, name_a: str, name_b: str, matches: Matches) -> None:
+    def write(self, name_a: str, name_b: str, matches: Matches, num_keypoints_a: int | None = None) -> None:
         save_matches(self._file(name_a, name_b), matches)
+        if name_a != name_b:
+            self._file(name_b, name_a).unlink(missing_ok=True)
 
     def __len__(self) -> int:
-        """Number of pairs that have a file, damaged ones included."""
         return len(self._files())
 
     def clear(self) -> None:
@@ -156,12 +166,34 @@ class NpzMatches:
         return [path for path in self.path.glob("*/*.npz") if not path.name.startswith(".")]
 
     def _file(self, name_a: str, name_b: str) -> Path:
-        return self.path / f"{pair_name(name_a, name_b)}.npz"
+        return self.path / f"{pair_name(_without_suffix(name_a), _without_suffix(name_b))}.npz"
+
+
+FORMAT = Format("npz", NpzFeatures, NpzMatches)
 
 
 def pair_name(name_a: str, name_b: str) -> str:
     """hloc's name of a pair: ``a/1.jpg``, ``b/2.jpg`` -> ``a-1.jpg/b-2.jpg``."""
-    return "/".join(name.replace("/", "-") for name in (name_a, name_b))
+    return "/".join(map(_flat, (name_a, name_b)))
+
+
+def check_pair_names(names: Iterable[str]) -> None:
+    """Raise DataError if two images have one name in hloc's names of pairs."""
+    refuse_equal_keys(names, _flat, "{first} and {second} cannot be told apart in a file of matches")
+
+
+def _flat(name: str) -> str:
+    return name.replace("/", "-")
+
+
+def _without_suffix(name: str) -> str:
+    return name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in IMAGE_SUFFIXES else name
+
+
+def _folder(folder: str | Path, mode: str) -> Path:
+    if mode == "r" and not Path(folder).is_dir():
+        raise FormatError(f"{folder}: no such folder")
+    return Path(folder)
 
 
 def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -13,6 +13,7 @@ from traqpoint.geometry.pixels import colmap_K_from_opencv
 from traqpoint.geometry.transforms import check_rigid, rigid
 from traqpoint.image import read_image
 from traqpoint.io.colmap_model import ColmapModel, ModelImage
+from traqpoint.io.text import read_lines
 
 
 def read_strecha_cameras(folder: str | Path) -> dict[str, tuple[Tensor, Tensor]]:
@@ -22,12 +23,8 @@ def read_strecha_cameras(folder: str | Path) -> dict[str, tuple[Tensor, Tensor]]
     pixel's centre; half a pixel is added. Raises FormatError or GeometryError naming file and line.
     """
     path = Path(folder) / "cameras.txt"
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path}: cannot be read as a list of cameras ({error})") from None
     cameras: dict[str, tuple[Tensor, Tensor]] = {}
-    for number, words in enumerate(map(str.split, lines), start=1):
+    for number, words in enumerate(map(str.split, read_lines(path)), start=1):
         if not words or words[0].startswith("#"):
             continue
         where = f"{path}:{number}"
@@ -52,7 +49,7 @@ def read_strecha(folder: str | Path) -> ColmapModel:
     for name, (K, pose) in read_strecha_cameras(folder).items():
         height, width = read_image(Path(folder) / "images" / name).shape[:2]
         try:
-            camera = Camera("PINHOLE", (width, height), torch.stack([K[0, 0], K[1, 1], K[0, 2], K[1, 2]]))
+            camera = Camera.from_matrix(K, (width, height))
         except GeometryError as error:
             raise GeometryError(f"{Path(folder) / 'cameras.txt'}: {name}: {error}") from None
         images[name] = ModelImage(name, camera, pose, pose.new_zeros(0, 2), torch.zeros(0, dtype=torch.int64))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,6 +19,7 @@ from traqpoint.geometry.transforms import (
     rigid,
     rotation_from_quaternion,
 )
+from traqpoint.io.text import read_rows
 
 
 @dataclass(frozen=True)
@@ -131,33 +131,18 @@ def nearest(times: Tensor, among: Tensor) -> Tensor:
     return torch.where((times - among[left]).abs() <= (among[right] - times).abs(), left, right)
 
 
-def read_rows(path: str | Path, *columns: int) -> list[tuple[int, list[float]]]:
-    """(line number, numbers) of every line of a text file that is neither empty nor a comment (#); at least one.
-
-    columns: how many numbers a line may have, separated by blanks or commas. Raises FormatError naming the file and
-    the line.
-    """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path}: cannot be read ({error})") from None
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        words = line.replace(",", " ").split()
-        if not words or words[0].startswith("#"):
-            continue
-        if len(words) not in columns:
-            raise FormatError(f"{path}:{number}: expected {' or '.join(map(str, columns))} numbers, got {len(words)}")
-        try:
-            values = [float(word) for word in words]
-        except ValueError:
-            raise FormatError(f"{path}:{number}: not numbers: {line.strip()[:60]}") from None
-        if not all(map(math.isfinite, values)):
-            raise FormatError(f"{path}:{number}: NaN or infinity (leave frames without a pose out)")
-        rows.append((number, values))
-    if not rows:
-        raise FormatError(f"{path}: no numbers in this file")
-    return rows
+def interpolate(path: Trajectory, times: Tensor) -> Tensor:
+    """cam_from_world (N, 4, 4) at `times` (N,): straight between neighbouring poses, the end poses beyond the ends."""
+    world_from_cam = invert_rigid(path.cam_from_world)
+    right = torch.searchsorted(path.timestamps, times).clamp(1, max(1, len(path) - 1)).clamp(max=len(path) - 1)
+    left = (right - 1).clamp(min=0)
+    span = (path.timestamps[right] - path.timestamps[left]).clamp(min=1e-9)
+    share = ((times - path.timestamps[left]) / span).clamp(0, 1).unsqueeze(-1)
+    q = quaternion_from_rotation(world_from_cam[:, :3, :3])
+    a, b = q[left], q[right]
+    b = torch.where((a * b).sum(-1, keepdim=True) < 0, -b, b)  # q and -q are one rotation: take the shorter way
+    t = torch.lerp(world_from_cam[left, :3, 3], world_from_cam[right, :3, 3], share)
+    return invert_rigid(rigid(rotation_from_quaternion(torch.lerp(a, b, share)), t))
 
 
 def _increasing(path: str | Path, rows: Sequence[tuple[int, list[float]]]) -> Tensor:

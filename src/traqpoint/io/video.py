@@ -15,11 +15,11 @@ from traqpoint.errors import ImageError
 from traqpoint.files import atomic
 from traqpoint.image import IMAGE_SUFFIXES, list_images, read_image
 
-Source = str | Path | int | Iterable[str | Path | np.ndarray]
+FrameSource = str | Path | int | Iterable[str | Path | np.ndarray]
 """A video file, a webcam's index, a folder of images, or a list of image paths or uint8 (H, W, 3) RGB arrays."""
 
 
-def read_frames(source: Source) -> Iterator[np.ndarray]:
+def read_frames(source: FrameSource) -> Iterator[np.ndarray]:
     """Frames as uint8 (H, W, 3) RGB; a folder's images in order of their paths.
 
     Raises ImageError if the source is missing, cannot be opened or has no frames, DataError for an empty folder.
@@ -46,7 +46,7 @@ def read_frames(source: Source) -> Iterator[np.ndarray]:
         raise ImageError("the list of frames is empty")
 
 
-def frame_rate(source: Source, default: float = 15.0) -> float:
+def frame_rate(source: FrameSource, default: float = 15.0) -> float:
     """Frames per second that a video file states; `default` for everything else."""
     if not isinstance(source, (str, Path)) or not Path(source).is_file():
         return default
@@ -57,7 +57,7 @@ def frame_rate(source: Source, default: float = 15.0) -> float:
     return rate if 1 <= rate <= 1000 else default
 
 
-def count_frames(source: Source) -> int | None:
+def count_frames(source: FrameSource) -> int | None:
     """How many frames to expect; None if that is not known (webcams, generators, some files)."""
     if isinstance(source, (str, Path)) and Path(source).is_dir():
         return len(list_images(source))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 
-from traqpoint.matching.config import MatcherConfig
+from traqpoint.matching.config import DualSoftmaxConfig, MatcherConfig
 from traqpoint.matching.mutual import mutual_maxima, paired_descriptors, row_blocks
 from traqpoint.types import Features, Matches
 
@@ -21,7 +24,7 @@ def match_dual_softmax(
     0.01 only drops what is no match at all.
     Raises FormatError if the descriptor dimensions differ.
     """
-    MatcherConfig(inverse_temperature=inverse_temperature, min_probability=min_probability)  # checks the ranges
+    DualSoftmaxConfig(inverse_temperature, min_probability)  # checks the ranges
     a, b = paired_descriptors(features_a, features_b)
     rows, columns = len(a), len(b)
 
@@ -42,3 +45,8 @@ def match_dual_softmax(
     probability = maxima.value.exp()
     keep = probability >= min_probability
     return Matches(torch.stack([maxima.row[keep], maxima.column[keep]], dim=-1), probability[keep])
+
+
+def build(config: MatcherConfig) -> Callable[[Features, Features], Matches]:
+    own = config.dual_softmax
+    return partial(match_dual_softmax, inverse_temperature=own.inverse_temperature, min_probability=own.min_probability)

@@ -11,21 +11,25 @@ from torch import Tensor
 from traqpoint import optional
 from traqpoint.errors import ConfigError, FormatError, WeightsError
 from traqpoint.geometry.pixels import opencv_from_colmap
+from traqpoint.matching.config import LightGlueConfig, MatcherConfig
+from traqpoint.tensors import load_strictly, read_tensors
 from traqpoint.types import Device, Features, Matches
+
+_DERIVED = "confidence_thresholds"
+"""A buffer of kornia's that follows from the number of layers."""
 
 
 class LightGlue:
     """Matches two images' features with weights trained for these very descriptors.
 
     weights: a state dict as LightGlue's authors or kornia publish them (.pth, .safetensors); widths, heads and layers
-    are read off it. min_score: smallest match probability (authors: 0.1). Nothing is ever downloaded.
-    Raises WeightsError if the file is missing or is not LightGlue's.
+    are read off it. min_score: smallest match probability (authors: 0.1). device: by default where the features are.
+    Nothing is ever downloaded. Raises WeightsError if the file is missing or is not LightGlue's.
     """
 
-    def __init__(self, weights: str | Path, min_score: float = 0.1, device: Device = "cpu") -> None:
-        if not 0 <= min_score <= 1:
-            raise ConfigError(f"min_score must lie in [0, 1], got {min_score}")
-        self.path = Path(weights)
+    def __init__(self, weights: str | Path, min_score: float = 0.1, device: Device | None = None) -> None:
+        LightGlueConfig(min_score=min_score)  # checks the range
+        self.path, self.device = Path(weights), device
         state = _state(self.path)
         rotary, attention = state.get("posenc.Wr.weight"), state.get("transformers.0.self_attn.Wqkv.weight")
         if rotary is None or attention is None:
@@ -45,18 +49,8 @@ class LightGlue:
             depth_confidence=0.95 if stops_early else -1,
             filter_threshold=min_score,
         )
-        try:
-            problems = model.load_state_dict(state, strict=False)
-        except RuntimeError as error:
-            raise WeightsError(
-                f"{self.path}: not LightGlue's weights ({str(error).splitlines()[-1].strip()})"
-            ) from None
-        needed = [name for name, _ in model.named_parameters() if stops_early or "token_confidence" not in name]
-        wrong = [*(f"missing {k}" for k in problems.missing_keys if k in needed), *problems.unexpected_keys]
-        if wrong:
-            raise WeightsError(f"{self.path}: not LightGlue's weights: {len(wrong)} tensors do not fit ({wrong[0]})")
-        self.model = model.to(device).eval()
-        self.device = torch.device(device)
+        load_strictly(model, state, self.path, spare=_DERIVED if stops_early else f"{_DERIVED}|token_confidence")
+        self.model = model.eval()
 
     @torch.inference_mode()
     def __call__(self, features_a: Features, features_b: Features) -> Matches:
@@ -74,31 +68,32 @@ class LightGlue:
         device = features_a.keypoints.device
         if not len(features_a) or not len(features_b):
             return Matches(torch.empty(0, 2, dtype=torch.long, device=device), torch.empty(0, device=device))
-        out = self.model({"image0": self._input(features_a), "image1": self._input(features_b)})
+        on = device if self.device is None else torch.device(self.device)
+        self.model.to(on)
+        out = self.model({"image0": _input(features_a, on), "image1": _input(features_b, on)})
         return Matches(out["matches"][0].to(device), out["scores"][0].float().to(device))
 
-    def _input(self, features: Features) -> dict[str, Tensor]:
-        # LightGlue normalises by the image's size; its published weights saw keypoints at integer pixel centres.
-        return {
-            "keypoints": opencv_from_colmap(features.keypoints).clamp(min=0)[None].to(self.device),
-            "descriptors": features.descriptors[None].float().to(self.device),
-            "image_size": torch.tensor([features.image_size], device=self.device),
-        }
+
+def build(config: MatcherConfig) -> LightGlue:
+    """Raises ConfigError if the configuration names no weights: untrained ones would match at random."""
+    if config.lightglue.weights is None:
+        raise ConfigError(
+            "the matcher lightglue needs weights that were trained for these features: --matcher.lightglue.weights FILE"
+        )
+    return LightGlue(config.lightglue.weights, config.lightglue.min_score)
+
+
+def _input(features: Features, device: torch.device) -> dict[str, Tensor]:
+    # LightGlue normalises by the image's size; its published weights saw keypoints at integer pixel centres.
+    return {
+        "keypoints": opencv_from_colmap(features.keypoints).clamp(min=0)[None].to(device),
+        "descriptors": features.descriptors[None].float().to(device),
+        "image_size": torch.tensor([features.image_size], device=device),
+    }
 
 
 def _state(path: Path) -> dict[str, Tensor]:
     """State dict under kornia's names."""
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such weight file")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        items = {re.sub(r"^matcher\.", "", key): value.float() for key, value in state.items()}
-    except Exception:
-        raise WeightsError(f"{path}: truncated, or not a file of LightGlue's weights") from None
+    state = {re.sub(r"^matcher\.", "", key): value for key, value in read_tensors(path)[0].items()}
     # The authors' first release numbers the two attentions of a layer separately.
-    return {re.sub(r"^(self|cross)_attn\.(\d+)\.", r"transformers.\2.\1_attn.", k): v for k, v in items.items()}
+    return {re.sub(r"^(self|cross)_attn\.(\d+)\.", r"transformers.\2.\1_attn.", k): v for k, v in state.items()}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from traqpoint.errors import FormatError
-from traqpoint.matching.config import MatcherConfig
+from traqpoint.matching.config import MatcherConfig, MutualConfig
 from traqpoint.types import Device, Features, Matches
 
 _BLOCK_ELEMENTS = 1 << 23
@@ -44,22 +45,33 @@ def match(
     images (Lowe's test); a match without a second candidate cannot be judged and is dropped.
     min_similarity: keep matches with at least this cosine. Raises FormatError if the descriptor dimensions differ.
     """
-    MatcherConfig(max_ratio=max_ratio, min_similarity=min_similarity)  # checks the ranges
     a, b = paired_descriptors(features_a, features_b)
-    maxima = mutual_maxima(
-        lambda start, stop: a[start:stop] @ b.T, len(a), len(b), a.device, runners_up=max_ratio is not None
-    )
+    config = MutualConfig(max_ratio, min_similarity)
+    return mutual_matches(lambda start, stop: a[start:stop] @ b.T, len(a), len(b), a.device, config)
+
+
+def build(config: MatcherConfig) -> Callable[[Features, Features], Matches]:
+    return partial(match, max_ratio=config.mutual.max_ratio, min_similarity=config.mutual.min_similarity)
+
+
+def mutual_matches(
+    similarity: Callable[[int, int], Tensor], rows: int, columns: int, device: Device, config: MutualConfig
+) -> Matches:
+    """What `match` makes of an (rows, columns) matrix of cosines, -inf for pairs that must not be matched.
+
+    similarity: (start, stop) -> the rows [start, stop).
+    """
+    maxima = mutual_maxima(similarity, rows, columns, device, runners_up=config.max_ratio is not None)
     keep = torch.isfinite(maxima.value)
-    if min_similarity is not None:
-        keep &= maxima.value >= min_similarity
-    if max_ratio is not None:
+    if config.min_similarity is not None:
+        keep &= maxima.value >= config.min_similarity
+    if config.max_ratio is not None:
         second = torch.maximum(maxima.row_second, maxima.column_second)
         alone = torch.isinf(torch.minimum(maxima.row_second, maxima.column_second))
         # |a - b|² = 2 - 2 cos for unit vectors.
         squared, squared_second = (2 - 2 * maxima.value).clamp(min=0), (2 - 2 * second).clamp(min=0)
-        keep &= ~alone & (squared < max_ratio**2 * squared_second)
-    indices = torch.stack([maxima.row[keep], maxima.column[keep]], dim=-1)
-    return Matches(indices, maxima.value[keep])
+        keep &= ~alone & (squared < config.max_ratio**2 * squared_second)
+    return Matches(torch.stack([maxima.row[keep], maxima.column[keep]], dim=-1), maxima.value[keep])
 
 
 def paired_descriptors(features_a: Features, features_b: Features) -> tuple[Tensor, Tensor]:

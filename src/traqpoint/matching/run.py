@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from traqpoint.matching.config import MatcherConfig
-from traqpoint.matching.dual_softmax import match_dual_softmax
-from traqpoint.matching.mutual import match
+from typing import Protocol
+
+from traqpoint.errors import ConfigError
+from traqpoint.matching.config import MATCHERS, MatcherConfig
 from traqpoint.types import Features, Matches
 
 
-def match_with(features_a: Features, features_b: Features, config: MatcherConfig) -> Matches:
-    """Match two images as `config` says. Raises FormatError if the descriptor dimensions differ."""
-    if config.method == "dual-softmax":
-        return match_dual_softmax(features_a, features_b, config.inverse_temperature, config.min_probability)
-    return match(features_a, features_b, max_ratio=config.max_ratio, min_similarity=config.min_similarity)
+class Matcher(Protocol):
+    """From the features of two images to their matches, on the features' device."""
+
+    def __call__(self, features_a: Features, features_b: Features, /) -> Matches:
+        """Raises FormatError if the two cannot be matched with each other."""
+        ...
+
+
+def build_matcher(config: MatcherConfig | None = None) -> Matcher:
+    """The matcher, ready to run; by default mutual nearest neighbours.
+
+    Raises ConfigError if it lacks what it needs or cannot be imported, WeightsError for weights that do not fit.
+    """
+    config = config or MatcherConfig()
+    matcher = MATCHERS[config.method](config)
+    if not callable(matcher):
+        raise ConfigError(f"matcher {config.method}: what it builds cannot be called with two Features")
+    return matcher

@@ -1,4 +1,4 @@
-"""Backbones of the base descriptor: an image to feature maps at 1/4, 1/8, 1/16 and 1/32, by name.
+"""Backbones: an image to feature maps at 1/4, 1/8, 1/16 and 1/32. `config.BACKBONES` names them.
 
 Module names are those of the public weight files (DINOv3's for ConvNeXt, torchvision's for ResNet-50), so that
 `convert.load_backbone` can read a user's file.
@@ -6,13 +6,14 @@ Module names are those of the public weight files (DINOv3's for ConvNeXt, torchv
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from traqpoint.errors import ConfigError
+from traqpoint.models.config import BACKBONES
 from traqpoint.models.layers import ConvBlock, ResidualBlock
 
 STRIDES = (4, 8, 16, 32)
@@ -26,6 +27,7 @@ class Backbone(nn.Module):
     """images (B, 3, H, W) RGB in [0, 1], sides multiples of 32 -> four maps (B, channels[l], H/STRIDES[l], …)."""
 
     channels: tuple[int, int, int, int]
+    """Of the four maps."""
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -162,10 +164,17 @@ class SmallBackbone(SmallLevels, Backbone):
         return self.levels(images)
 
 
-BACKBONES: dict[str, Callable[[], Backbone]] = {
-    "convnext-t": lambda: ConvNeXt((3, 3, 9, 3), (96, 192, 384, 768)),
-    "convnext-b": lambda: ConvNeXt((3, 3, 27, 3), (128, 256, 512, 1024)),
-    "resnet50": ResNet,
-    "small": SmallBackbone,
-}
-"""Name -> how to build it, with random weights."""
+def convnext_t() -> ConvNeXt:
+    return ConvNeXt((3, 3, 9, 3), (96, 192, 384, 768))
+
+
+def convnext_b() -> ConvNeXt:
+    return ConvNeXt((3, 3, 27, 3), (128, 256, 512, 1024))
+
+
+def build_backbone(name: str) -> Backbone:
+    """The backbone called `name` with random weights. Raises ConfigError if what stands there is none."""
+    backbone = BACKBONES[name]()
+    if not isinstance(backbone, Backbone):
+        raise ConfigError(f"backbone {name}: must be a traqpoint.models.backbones.Backbone, got {type(backbone)}")
+    return backbone

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-class Detections(NamedTuple):
-    """Keypoints of one image, best first: xy (N, 2) pixels, scores (N,) in (0, 1)."""
+class Keypoints(NamedTuple):
+    """Of one image, best first: xy (N, 2) pixels, scores (N,) in (0, 1)."""
 
     xy: Tensor
     scores: Tensor
@@ -89,7 +89,7 @@ def detect(
     threshold: float = 0.0,
     prominence: float = 0.0,
     valid: Tensor | None = None,
-) -> list[Detections]:
+) -> list[Keypoints]:
     """Keypoints of each image of a batch.
 
     logits: (B, 1, H, W), raw. threshold: smallest sigmoid(logit). prominence: see nms_mask. valid: (B, H, W) bool,
@@ -109,5 +109,5 @@ def detect(
             y, x, values = y[above], x[above], values[above]
         # A stable sort: equal scores keep their row-by-row order, on every device.
         order = values.sort(descending=True, stable=True).indices[:max_keypoints]
-        out.append(Detections(refine(logits[i, 0], y[order], x[order]), values[order].sigmoid()))
+        out.append(Keypoints(refine(logits[i, 0], y[order], x[order]), values[order].sigmoid()))
     return out

@@ -30,7 +30,7 @@ def _share(features: Tensor, weight: Tensor) -> Tensor:
 
 class PolicyNetwork(nn.Module):
     """Four residual stages of 8/16/32/64 channels at 1, 1/2, 1/8, 1/32 resolution, one logit per pixel; 79 k
-    parameters. Module names are those of the released checkpoint (METHOD §6).
+    parameters. Module names are those of the released checkpoint (docs/method.md §7).
 
     The 1×1 head is linear and upsampling is linear, so each level meets its share of the head *before* it is
     upsampled: identical logits, one channel at full resolution instead of sixty-four.

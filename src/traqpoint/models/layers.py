@@ -50,7 +50,7 @@ _NAMED_PAIRS = (("conv1", "bn1"), ("conv2", "bn2"))
 
 
 @torch.no_grad()
-def fold_batch_norms(module: nn.Module) -> nn.Module:
+def fold_batch_norms(module: Module) -> Module:
     """Fold each BatchNorm into the convolution before it, in place; eval mode only. Same numbers, fewer passes."""
     neighbours = pairwise(list(module._modules)) if isinstance(module, nn.Sequential) else _NAMED_PAIRS
     for first, second in neighbours:
@@ -61,6 +61,11 @@ def fold_batch_norms(module: nn.Module) -> nn.Module:
     for child in module.children():
         fold_batch_norms(child)
     return module
+
+
+def frozen(module: Module) -> Module:
+    """`module` as something that training looks at and leaves alone, in place: no gradients, no running statistics."""
+    return module.eval().requires_grad_(False)
 
 
 def channels_last(module: Module) -> Module:

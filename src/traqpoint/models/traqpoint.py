@@ -4,56 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from traqpoint.errors import ConfigError
 from traqpoint.image import pad_to_multiple
 from traqpoint.models import weights
-from traqpoint.models.backbones import BACKBONES
-from traqpoint.models.base_descriptor import BaseDescriptor
-from traqpoint.models.descriptor import SmallDescriptor
+from traqpoint.models.config import DESCRIPTORS, ModelConfig
+from traqpoint.models.descriptor import DescriptorNetwork
 from traqpoint.models.detector import PolicyNetwork
-from traqpoint.models.layers import fold_batch_norms
-
-DESCRIPTOR_DIM = {"small": 64, "base": 256}
-"""Descriptor networks, and the length of a descriptor unless it is chosen."""
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """What is needed to build the network before its weights are read."""
-
-    descriptor: str = "small"
-    """small: a compact CNN. base: a backbone below a deformable encoder."""
-    descriptor_dim: int = 0
-    """Length D of a descriptor; 0 takes the network's own, 64 or 256."""
-    backbone: str = ""
-    """base: name of the backbone; convnext-b (the authors') without one."""
-    align_corners: bool = False
-    """Upsample from corner to corner, which shifts coarse levels: only to run the authors' checkpoint."""
-
-    def __post_init__(self) -> None:
-        if self.descriptor not in DESCRIPTOR_DIM:
-            raise ConfigError(f"descriptor {self.descriptor!r} is not one of {', '.join(DESCRIPTOR_DIM)}")
-        if self.descriptor_dim < 0:
-            raise ConfigError(f"descriptor_dim must be positive, got {self.descriptor_dim}")
-        if self.descriptor == "small" and self.backbone:
-            raise ConfigError(f"backbone {self.backbone!r}: the small descriptor has none to choose")
-        # Resolved here, so that what is written into a weight file does not depend on later defaults.
-        object.__setattr__(self, "descriptor_dim", self.descriptor_dim or DESCRIPTOR_DIM[self.descriptor])
-        if self.descriptor == "base":
-            object.__setattr__(self, "backbone", self.backbone or "convnext-b")
-            if self.backbone not in BACKBONES:
-                raise ConfigError(f"backbone {self.backbone!r} is not one of {', '.join(BACKBONES)}")
-
-
-MODELS = {"traqpoint-s": ModelConfig(), "traqpoint-b": ModelConfig("base", align_corners=True)}
-"""Networks by name: ours for laptops, and the authors'."""
+from traqpoint.models.layers import fold_batch_norms, frozen
+from traqpoint.tensors import content_hash, load_strictly
 
 
 class DenseOutput(NamedTuple):
@@ -68,19 +31,18 @@ class DenseOutput(NamedTuple):
 
 
 class TraqPoint(nn.Module):
-    """The policy network and the descriptor network, which share no layer."""
+    """The policy network and the descriptor network, which share no layer.
+
+    metadata: what the header of the file says that the weights came from: licence, origin; empty for new ones.
+    """
 
     def __init__(self, config: ModelConfig | None = None) -> None:
         super().__init__()
         self.config = config or ModelConfig()
         self.detector = PolicyNetwork(self.config.align_corners)
-        self.descriptor: SmallDescriptor | BaseDescriptor
-        if self.config.descriptor == "base":
-            self.descriptor = BaseDescriptor(
-                self.config.descriptor_dim, self.config.backbone, self.config.align_corners
-            )
-        else:
-            self.descriptor = SmallDescriptor(self.config.descriptor_dim)
+        self.descriptor: DescriptorNetwork = DESCRIPTORS[self.config.descriptor](self.config)
+        self.metadata: dict[str, str] = {}
+        self._sha256 = ""
 
     @property
     def stride(self) -> int:
@@ -88,7 +50,7 @@ class TraqPoint(nn.Module):
         return max(self.detector.stride, self.descriptor.stride)
 
     def dense(self, images: Tensor, sizes: Sequence[tuple[int, int]] | None = None) -> DenseOutput:
-        """images (B, 3, H, W) RGB in [0, 1] of any size -> logits and descriptors, matchability from the base model.
+        """images (B, 3, H, W) RGB in [0, 1] of any size -> logits and descriptors, matchability if it is predicted.
 
         sizes: (W, H) of each image's top-left part that is no padding, where it is not all of it. Under autocast only
         the descriptor is computed in the low precision: bfloat16 logits move keypoints.
@@ -109,14 +71,17 @@ class TraqPoint(nn.Module):
     def _dense(self, images: Tensor, sizes: Sequence[tuple[int, int]] | None) -> DenseOutput:
         with torch.autocast(images.device.type, enabled=False):
             logits = self.detector(images)
-        if isinstance(self.descriptor, BaseDescriptor):
-            return DenseOutput(logits, *self.descriptor.describe(images, sizes))
-        return DenseOutput(logits, self.descriptor(images))
+        return DenseOutput(logits, *self.descriptor.describe(images, sizes))
+
+    @property
+    def sha256(self) -> str:
+        """Content hash of the weights, which tells them from others under the same name; folding does not change it."""
+        return self._sha256 or content_hash(self.state_dict())
 
     def folded(self) -> TraqPoint:
         """This model for inference, in place: eval mode, BatchNorms folded. It cannot be trained or saved after."""
-        fold_batch_norms(self.eval())
-        return self.requires_grad_(False)
+        self._sha256 = self.sha256
+        return frozen(fold_batch_norms(self.eval()))
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> TraqPoint:
@@ -126,7 +91,8 @@ class TraqPoint(nn.Module):
         """
         state, metadata = weights.read(name)
         model = cls(weights.parse_config(ModelConfig, metadata, name))
-        weights.load_strictly(model, state, str(name))
+        load_strictly(model, state, name)
+        model.metadata = metadata
         return model.eval()
 
     def save_pretrained(self, path: str | Path, metadata: dict[str, str] | None = None) -> str:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from traqpoint import optional
 from traqpoint.errors import ConfigError, MissingDependencyError, WeightsError
 from traqpoint.files import atomic
+from traqpoint.registry import is_loaded, is_outside
+from traqpoint.tensors import content_hash, read_tensors
 
 FOLDER = Path(__file__).parent.parent / "weights"
 """Where the weights that ship with the package lie."""
@@ -24,6 +25,9 @@ HUB_FILE = "model.safetensors"
 """The weights' file in a repository on the Hugging Face hub."""
 HUB_URL = "https://huggingface.co/{name}/resolve/main/" + HUB_FILE
 """Where to fetch it by hand."""
+
+TRUST = "TRAQPOINT_TRUST"
+"""Environment variable: code that weight files may name, as module:name, separated by commas."""
 
 Config = TypeVar("Config")
 
@@ -64,16 +68,6 @@ def _from_hub(name: str) -> Path:
         ) from None
 
 
-def content_hash(state: Mapping[str, Tensor]) -> str:
-    """sha256 over names, shapes and bytes of all tensors, independent of their order in the file."""
-    digest = hashlib.sha256()
-    for key in sorted(state):
-        tensor = state[key].detach().cpu().contiguous()
-        digest.update(f"{key}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
 def write(path: str | Path, state: Mapping[str, Tensor], config: dict[str, Any], metadata: dict[str, str]) -> str:
     """Write tensors, configuration and metadata at once or not at all; returns the content hash."""
     from safetensors.torch import save_file
@@ -86,55 +80,39 @@ def write(path: str | Path, state: Mapping[str, Tensor], config: dict[str, Any],
 
 
 def read(name: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a packaged name or a .safetensors file.
+    """Tensors and metadata of a packaged name or of a file that `write` wrote.
 
-    Raises WeightsError naming the file if it is missing, truncated, of another format, or fails its hash.
+    Raises WeightsError naming the file if it is missing, truncated, of another origin, or fails its hash.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = locate(name)
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: not a readable safetensors file ({error})") from None
+    state, metadata = read_tensors(path)
     if "sha256" not in metadata or "config" not in metadata:
-        raise WeightsError(f"{path}: a safetensors file, but not written by TraqPoint (no configuration in its header)")
+        raise WeightsError(f"{path}: not written by TraqPoint (no configuration in its header)")
     if content_hash(state) != metadata["sha256"]:
         raise WeightsError(f"{path}: the content does not match its hash; the file is corrupt")
     return state, metadata
 
 
 def parse_config(kind: type[Config], metadata: Mapping[str, str], name: str | Path) -> Config:
-    """Build the dataclass `kind` from the header. Raises WeightsError on unknown or bad values."""
+    """Build the dataclass `kind` from the header. Raises WeightsError on unknown or bad values.
+
+    And on values that name code outside of the package, such as a user's own backbone: a file that came from elsewhere
+    must not choose what is run. Unless the program has imported it already, or the environment variable TRUST lists it.
+    """
     try:
         values = json.loads(metadata["config"])
+        for value in (v for v in values.values() if isinstance(v, str) and is_outside(v)):
+            if not is_loaded(value) and value not in os.environ.get(TRUST, "").split(","):
+                raise ConfigError(
+                    f"it needs the code {value}, which no weight file may run: if you trust it, import it first, or "
+                    f"set {TRUST}={value}"
+                )
         unknown = set(values) - {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
         if unknown:
             raise ConfigError(f"unknown keys {', '.join(sorted(unknown))}")
         return kind(**values)
     except (ValueError, TypeError) as error:
         raise WeightsError(f"{name}: the configuration in the header does not fit this version ({error})") from None
-
-
-def load_strictly(module: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
-    """Load `state` into `module`. Raises WeightsError that counts missing, unexpected and misshapen tensors."""
-    expected = {k: tuple(v.shape) for k, v in module.state_dict().items()}
-    missing = sorted(set(expected) - set(state))
-    unexpected = sorted(set(state) - set(expected))
-    misshapen = sorted(k for k in set(expected) & set(state) if tuple(state[k].shape) != expected[k])
-    problems = [
-        f"{len(keys)} {what} (first: {keys[0]})"
-        for what, keys in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
-        if keys
-    ]
-    if problems:
-        raise WeightsError(f"{name}: these weights belong to another network: {'; '.join(problems)}")
-    broken = [k for k, v in state.items() if v.is_floating_point() and not bool(torch.isfinite(v).all())]
-    if broken:
-        raise WeightsError(f"{name}: {len(broken)} tensors hold NaN or infinity (first: {broken[0]})")
-    module.load_state_dict(dict(state))
 
 
 def describe_weights(name: str | Path) -> dict[str, str]:

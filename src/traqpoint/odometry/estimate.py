@@ -18,7 +18,8 @@ from traqpoint.data.testsets.odometry import OdometrySequence
 from traqpoint.errors import ConfigError
 from traqpoint.geometry.transforms import homogeneous, invert_rigid
 from traqpoint.io.trajectory import Trajectory
-from traqpoint.matching.verify import POSE_USUAL, RobustConfig, estimate_relative_pose
+from traqpoint.matching.config import RobustConfig
+from traqpoint.matching.verify import POSE_USUAL, estimate_relative_pose
 from traqpoint.types import Features, Matches
 
 PairReader = Callable[[int, int], tuple[Features, Features, Matches] | None]
@@ -179,12 +180,13 @@ def _measure(
         return None
     features_a, features_b, matches = found
     i, j = matches.indices.unbind(1)
-    a, b = sequence.undistorted(features_a.keypoints[i]), sequence.undistorted(features_b.keypoints[j])
-    estimate = estimate_relative_pose(a, b, sequence.K, sequence.K, config.robust, seed)
+    camera, K = sequence.camera, sequence.camera.K
+    a, b = camera.undistorted(features_a.keypoints[i].double()), camera.undistorted(features_b.keypoints[j].double())
+    estimate = estimate_relative_pose(a, b, K, K, config.robust, seed)
     if estimate.b_from_a is None:
         return None
     good = estimate.inliers
-    z_a, z_b = _triangulated_depths(a[good], b[good], sequence.K, estimate.b_from_a)
+    z_a, z_b = _triangulated_depths(a[good], b[good], K, estimate.b_from_a)
     flow = float((a[good] - b[good]).norm(dim=-1).median()) / features_a.image_size[0]
     kept = Matches(matches.indices[good], matches.scores[good])
     return _Step(estimate.b_from_a, len(matches), kept, z_a, z_b, flow)

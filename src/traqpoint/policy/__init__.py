@@ -1,1 +1,1 @@
-"""Layer 2, the method: distribution, samples, rewards, advantages, loss. One idea per file."""
+"""Layer 2, the method (docs/method.md). `objective.objective` goes from logits to a loss; one idea per file."""

@@ -1,4 +1,4 @@
-"""From rewards to advantages: what is subtracted, and who is credited (METHOD §5).
+"""From rewards to advantages: what is subtracted, and who is credited (docs/method.md §5).
 
 A baseline that does not depend on a sample leaves the expected gradient as it is, so every mean here leaves the sample
 itself out. That holds for independent draws: one per cell, or with replacement. Draws without replacement change what
@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from traqpoint.policy.config import PolicyConfig
+from traqpoint.policy.config import SampledConfig
 
 
 def mean_of_others(reward: Tensor, counted: Tensor) -> Tensor:
@@ -25,7 +25,7 @@ def mean_of_others(reward: Tensor, counted: Tensor) -> Tensor:
     return (reward.sum(1, keepdim=True) - reward) / count.clamp(min=1) * (count > 0)
 
 
-def _point_baseline(reward: Tensor, counted: Tensor, num_cells: int, config: PolicyConfig, moving: float) -> Tensor:
+def _point_baseline(reward: Tensor, counted: Tensor, num_cells: int, config: SampledConfig, moving: float) -> Tensor:
     if config.baseline == "leave_one_out":
         return mean_of_others(reward, counted)
     if config.baseline == "stratum":
@@ -39,7 +39,7 @@ def _point_baseline(reward: Tensor, counted: Tensor, num_cells: int, config: Pol
 def advantages(
     reward: Tensor,
     counted: Tensor,
-    config: PolicyConfig,
+    config: SampledConfig,
     num_cells: int = 0,
     moving: float = 0.0,
     drawn: Tensor | None = None,
@@ -61,7 +61,7 @@ def advantages(
         advantage = torch.where(
             counted, reward - _point_baseline(reward, counted, num_cells, config, moving), torch.zeros_like(reward)
         )
-    if config.normalise == "deviation":
+    if config.normalise:
         deviation = (advantage.square().sum() / counted.sum().clamp(min=1)).sqrt()
         advantage = advantage / deviation.clamp(min=1e-6)
     return advantage

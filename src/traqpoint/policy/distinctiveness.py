@@ -1,4 +1,5 @@
-"""Distinctiveness reward (paper): is the point's descriptor matched uniquely in the target frame?"""
+"""Distinctiveness reward (paper): is the point's descriptor matched uniquely in the target frame?
+(docs/method.md §4)"""
 
 from __future__ import annotations
 
@@ -6,6 +7,26 @@ import math
 
 import torch
 from torch import Tensor
+
+from traqpoint.policy.frame import FrameMaps, Points
+from traqpoint.policy.reward_config import DistinctivenessConfig
+from traqpoint.policy.terms import Term
+from traqpoint.types import WarpedPoints
+
+
+class Distinctiveness(DistinctivenessConfig, Term):
+    """max(0, (ceiling − d1/d2) / ceiling), d2 the distance to the nearest negative. It varies slowly: see `stride`."""
+
+    def __call__(self, source: Points, target: FrameMaps, warped: WarpedPoints, judged: Tensor) -> Tensor:
+        found = target.described(warped.xy).nan_to_num(0)
+        if self.negatives == "samples":
+            similarity = source.descriptors @ found.transpose(1, 2)
+            itself = torch.eye(found.shape[1], dtype=torch.bool, device=found.device)
+            similarity.masked_fill_(itself | ~judged.unsqueeze(1), -torch.inf)
+        else:
+            similarity = source.descriptors @ target.grid(self.stride).descriptors.transpose(1, 2)
+            exclude_near(similarity, warped.xy, self.stride, target.shape, self.negative_radius_px)
+        return distinctiveness_reward(distance_ratio(source.descriptors, found, similarity), self.ratio_ceiling)
 
 
 def exclude_near(similarity: Tensor, xy: Tensor, stride: int, shape: tuple[int, int], radius: float) -> Tensor:

@@ -1,4 +1,5 @@
-"""Rank reward (paper): is the projection among the policy's preferred pixels of its surroundings?"""
+"""Rank reward (paper): is the projection among the policy's preferred pixels of its surroundings?
+(docs/method.md §4)"""
 
 from __future__ import annotations
 
@@ -7,6 +8,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from traqpoint.policy.distribution import IMPOSSIBLE, from_cells, to_cells
+from traqpoint.policy.frame import FrameMaps, Points
+from traqpoint.policy.reward_config import RankConfig
+from traqpoint.policy.terms import MapTerm
+from traqpoint.types import WarpedPoints
+
+
+class Rank(RankConfig, MapTerm):
+    """max(0, (ρ − floor) / (1 − floor)), ρ the share of pixels around the projection with a lower logit."""
+
+    def prepare(self, frame: FrameMaps) -> Tensor:
+        return rank_map(frame.policy, self.window_px, self.window, self.floor)
+
+    def __call__(self, source: Points, target: FrameMaps, warped: WarpedPoints, judged: Tensor) -> Tensor:
+        if self.window == "centred" and not source.dense:
+            return rank_at(target.policy, warped.xy, self.window_px, self.floor)
+        return super().__call__(source, target, warped, judged)
 
 
 def rank_map(logits: Tensor, window_px: int, window: str, floor: float) -> Tensor:

@@ -1,4 +1,5 @@
-"""Re-detection reward (ours): would the target's policy, asked near the projection, choose the very same place?"""
+"""Re-detection reward (ours): would the target's policy, asked near the projection, choose the very same place?
+(docs/method.md §4)"""
 
 from __future__ import annotations
 
@@ -9,11 +10,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from traqpoint.policy.distribution import IMPOSSIBLE
+from traqpoint.policy.frame import FrameMaps
+from traqpoint.policy.reward_config import RedetectionConfig
+from traqpoint.policy.terms import MapTerm
 
 RADIUS = 3.0
 """The localization kernel is cut at this many standard deviations."""
 SPAN = 60.0
 """Nats between two levels of `redetection_map`: exp(-60) is still a normal float32."""
+
+
+class Redetection(RedetectionConfig, MapTerm):
+    """M(y), the expected closeness of the target policy's choice in a window around the projection y."""
+
+    def prepare(self, frame: FrameMaps) -> Tensor:
+        return redetection_map(frame.policy, self.window_px, self.sigma_px)
 
 
 def redetection_map(logits: Tensor, window_px: int, sigma: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Hybrid sampling: half coverage, half exploitation (METHOD §2). Each sample knows its own log-probability."""
+"""Hybrid sampling: half coverage, half exploitation (docs/method.md §2). Each sample knows its own log-probability."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which target frames judge a point (METHOD §3)."""
+"""Which target frames judge a point (docs/method.md §3)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from traqpoint.geometry.pixels import inside
-from traqpoint.policy.config import PolicyConfig
+from traqpoint.policy.reward_config import RewardConfig
 from traqpoint.types import PointState, WarpedPoints
 
 
@@ -19,7 +19,7 @@ class Verdict(NamedTuple):
     counted: Tensor
 
 
-def verdict(warped: WarpedPoints, shape: tuple[int, int], config: PolicyConfig) -> Verdict:
+def verdict(warped: WarpedPoints, shape: tuple[int, int], config: RewardConfig) -> Verdict:
     """What the config makes of the states of projected points; shape: (H, W) of the target frame.
 
     VISIBLE points are always judged, OUTSIDE and BEHIND never. A point without a place (NaN) cannot be judged.

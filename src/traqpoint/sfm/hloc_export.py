@@ -8,8 +8,8 @@ from pathlib import Path
 
 from traqpoint.geometry.camera import Camera
 from traqpoint.inference.pairs import Pair, without_repeats
-from traqpoint.inference.pipeline import FeatureStore, MatchStore
 from traqpoint.io.hloc import HlocFeatures, HlocMatches
+from traqpoint.io.stores import FeatureStore, MatchStore
 
 
 def export_hloc(
@@ -37,12 +37,10 @@ def export_hloc(
     with closing(HlocMatches(out / "matches.h5")) as store_of_matches:
         store_of_matches.clear()
         for pairs in (map_pairs, query_pairs):
-            usable = [pair for pair in pairs if pair[0] in known and pair[1] in known]
-            usable = [(a, b) for a, b in usable if (features.key(a), features.key(b)) in matches]
+            usable = [(a, b) for a, b in pairs if a in known and b in known and (a, b) in matches]
             kept.append(usable)
             for a, b in without_repeats(usable):
-                found = matches.read(features.key(a), features.key(b))
-                store_of_matches.write(a, b, found, len(features.read(a)))
+                store_of_matches.write(a, b, matches.read(a, b), len(features.read(a)))
     for file, pairs in zip(("pairs-db.txt", "pairs-query.txt"), kept, strict=True):
         _write_lines(out / file, [f"{a} {b}" for a, b in pairs])
     lines = [" ".join([name, camera.model, *_numbers(camera)]) for name, camera in queries.items() if name in known]

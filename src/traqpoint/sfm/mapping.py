@@ -18,10 +18,11 @@ from traqpoint.errors import ImageError
 from traqpoint.files import atomic, claim, remove_partials
 from traqpoint.geometry.camera import Camera
 from traqpoint.image import read_image
-from traqpoint.inference.config import MappingConfig
 from traqpoint.inference.pairs import Pair
-from traqpoint.inference.pipeline import FeatureStore, MatchStore, Progress
 from traqpoint.io.colmap_model import NO_POINT, ColmapModel, model_from_pycolmap, read_model
+from traqpoint.io.stores import FeatureStore, MatchStore
+from traqpoint.progress import Progress
+from traqpoint.sfm.config import MappingConfig
 from traqpoint.sfm.verification import build_database, read_stamp, seeded, stamp_path, write_stamp
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from torch import Tensor
 
 from traqpoint.files import atomic, remove_partials
-from traqpoint.inference.config import MappingConfig
 from traqpoint.io.colmap_model import ColmapModel, read_model
+from traqpoint.sfm.config import MappingConfig
 from traqpoint.sfm.verification import hash_of_poses, read_stamp, seeded, stamp_path, write_stamp
 
 

@@ -19,11 +19,11 @@ from traqpoint.files import atomic, remove_partials, write_json
 from traqpoint.geometry.camera import Camera
 from traqpoint.geometry.epipolar import essential_from_pose, sampson_distance
 from traqpoint.geometry.transforms import invert_rigid
-from traqpoint.inference.config import MappingConfig
 from traqpoint.inference.pairs import Pair, without_repeats
-from traqpoint.inference.pipeline import FeatureStore, MatchStore
 from traqpoint.io.colmap_db import ColmapDatabase, ColmapMatches
 from traqpoint.io.colmap_model import ColmapModel
+from traqpoint.io.stores import FeatureStore, MatchStore
+from traqpoint.sfm.config import MappingConfig
 from traqpoint.types import Matches
 
 MAX_ERROR_PX = 4.0
@@ -69,9 +69,8 @@ def build_database(
                     keypoints[name] = described.keypoints
             store = ColmapMatches(database)
             for a, b in pairs:
-                key = (features.key(a), features.key(b))
-                if a in keypoints and b in keypoints and key in matches:
-                    found = matches.read(*key)
+                if a in keypoints and b in keypoints and (a, b) in matches:
+                    found = matches.read(a, b)
                     store.write(a, b, found)
                     if cam_from_world is not None and cameras is not None:
                         b_from_a = cam_from_world[b] @ invert_rigid(cam_from_world[a])
@@ -172,10 +171,9 @@ def _content(
             found = features.read(name)
             digest.update(f" {found.image_size}".encode() + np.ascontiguousarray(found.keypoints).tobytes())
     for a, b in pairs:
-        key = (features.key(a), features.key(b))
         digest.update(f"\n{a} {b}".encode())
-        if key in matches:
-            digest.update(np.ascontiguousarray(matches.read(*key).indices).tobytes())
+        if (a, b) in matches:
+            digest.update(np.ascontiguousarray(matches.read(a, b).indices).tobytes())
     return digest.hexdigest()
 
 

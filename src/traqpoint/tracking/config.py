@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from traqpoint.errors import ConfigError
+from traqpoint.matching.config import MatcherConfig
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,8 @@ class TrackerConfig:
     """Farthest that a point may move, in pixels per frame; None for no limit."""
     min_similarity: float = 0.5
     """Smallest cosine between a keypoint's descriptor and the one that its track was last seen with."""
+    matcher: MatcherConfig = field(default_factory=MatcherConfig)
+    """How a frame is matched with the last sightings of live tracks."""
 
     def __post_init__(self) -> None:
         if self.max_gap < 1:
@@ -25,3 +29,7 @@ class TrackerConfig:
             raise ConfigError(f"max_displacement must be positive or None, got {self.max_displacement}")
         if not -1 <= self.min_similarity <= 1:
             raise ConfigError(f"min_similarity must lie in [-1, 1], got {self.min_similarity}")
+
+    def described(self) -> dict[str, Any]:
+        """For a result's protocol."""
+        return {**asdict(self), "matcher": self.matcher.described()}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from traqpoint.matching.mutual import mutual_maxima, paired_descriptors
+from traqpoint.matching.mutual import mutual_matches, paired_descriptors
+from traqpoint.matching.run import build_matcher
 from traqpoint.tracking.config import TrackerConfig
 from traqpoint.types import Features, Tracks
 
@@ -15,6 +16,7 @@ class OnlineTracker:
 
     def __init__(self, config: TrackerConfig | None = None) -> None:
         self.config = config or TrackerConfig()
+        self._matcher = build_matcher(self.config.matcher)
         self.num_frames = 0
         self._next_id = 0
         self._live: Features | None = None  # last sighting of each live track
@@ -25,7 +27,8 @@ class OnlineTracker:
     def update(self, features: Features) -> Tensor:
         """Take in the next frame; returns the track id of each of its keypoints, (N,) int64 on the CPU.
 
-        Matches are mutual nearest neighbours among the pairs that `max_displacement` allows.
+        Mutual nearest neighbours are looked for among the pairs that `max_displacement` allows. Other matchers know no
+        such limit: of their matches, those that break it are dropped.
         Raises FormatError if the descriptor dimension changes.
         """
         frame = self.num_frames
@@ -61,9 +64,9 @@ class OnlineTracker:
 
     def _match(self, features: Features, live: Features, frame: int) -> tuple[Tensor, Tensor]:
         a, b = paired_descriptors(features, live)
-        xy, live_xy = features.keypoints.float(), live.keypoints.to(a.device).float()
         limit = self.config.max_displacement
         reach = None if limit is None else limit * (frame - self._live_frame).to(a.device)
+        xy, live_xy = features.keypoints.float(), live.keypoints.to(a.device).float()
 
         def similarity(start: int, stop: int) -> Tensor:
             values = a[start:stop] @ b.T
@@ -73,9 +76,17 @@ class OnlineTracker:
             far = torch.cdist(xy[start:stop], live_xy, compute_mode="donot_use_mm_for_euclid_dist") > reach
             return values.masked_fill(far, -torch.inf)
 
-        maxima = mutual_maxima(similarity, len(a), len(b), a.device)
-        keep = maxima.value >= self.config.min_similarity
-        return maxima.row[keep].cpu(), maxima.column[keep].cpu()
+        if self.config.matcher.method == "mutual":
+            found = mutual_matches(similarity, len(a), len(b), a.device, self.config.matcher.mutual)
+            cosine = found.scores
+        else:
+            found = self._matcher(features, live.to(a.device))
+            i, j = found.indices.unbind(1)
+            cosine = (a[i] * b[j]).sum(-1)
+            if reach is not None:
+                cosine = cosine.masked_fill((xy[i] - live_xy[j]).norm(dim=-1) > reach[j], -torch.inf)
+        row, column = found.indices[cosine >= self.config.min_similarity].cpu().unbind(1)
+        return row, column
 
     def _keep(self, features: Features, ids: Tensor, waiting: Tensor) -> None:
         now = torch.full((len(features),), self.num_frames, dtype=torch.long)

@@ -34,4 +34,5 @@ def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimi
         generator.set_state(state["generator"])
         return int(state["step"])
     except Exception as error:
-        raise WeightsError(f"{path}: not a checkpoint of this run ({str(error).splitlines()[0]})") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{path}: not a checkpoint of this run ({reason})") from None

@@ -2,78 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from traqpoint.data.homography import HomographyConfig
-from traqpoint.data.posed.colmap import ColmapConfig
-from traqpoint.data.posed.megadepth import MegaDepthConfig
-from traqpoint.data.posed.rgbd_layouts import RgbdConfig
-from traqpoint.data.worlds.source import WorldsConfig
+from traqpoint.data.config import DataConfig
 from traqpoint.errors import ConfigError
-from traqpoint.models.traqpoint import ModelConfig
+from traqpoint.models.config import ModelConfig
 from traqpoint.policy.config import PolicyConfig
-
-SOURCE_PATHS: dict[str, tuple[str, ...]] = {
-    "homography": ("photos",),
-    "worlds": (),
-    "video": ("videos",),
-    "rgbd": ("rgbd.folders",),
-    "megadepth": ("megadepth.root", "megadepth.sequences"),
-    "colmap": ("colmap.workspaces",),
-}
-"""What a mixture can hold, and the fields of DataConfig that each source needs."""
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Where sequences come from: a weighted mixture of sources; see docs/data.md."""
-
-    photos: Path | None = None
-    """Folder of photos for homography sequences and as textures of worlds; without it worlds are procedural."""
-    mixture: tuple[tuple[str, float], ...] = (("homography", 1.0),)
-    """Sources and their weights: each batch comes from one, in proportion. homography, worlds, video, rgbd, megadepth,
-    colmap."""
-    max_photos: int | None = None
-    """Use the first this many photos (sorted by path)."""
-    homography: HomographyConfig = field(default_factory=HomographyConfig)
-    """Homography sequences, of photos and of a video's frames."""
-    worlds: WorldsConfig = field(default_factory=WorldsConfig)
-    """Synthetic worlds."""
-    videos: tuple[Path, ...] = ()
-    """Video files or folders of frames without geometry: their frames serve as photos of homography sequences."""
-    rgbd: RgbdConfig = field(default_factory=RgbdConfig)
-    """RGB-D recordings."""
-    megadepth: MegaDepthConfig = field(default_factory=MegaDepthConfig)
-    """MegaDepth."""
-    colmap: ColmapConfig = field(default_factory=ColmapConfig)
-    """COLMAP workspaces."""
-
-    def __post_init__(self) -> None:
-        for name, weight in self.mixture:
-            if name not in SOURCE_PATHS:
-                raise ConfigError(f"mixture: unknown source {name!r}; known are {', '.join(SOURCE_PATHS)}")
-            if not 0 <= weight < math.inf:
-                raise ConfigError(f"mixture: the weight of {name} must be finite and not negative, got {weight}")
-        if len(dict(self.mixture)) < len(self.mixture):
-            raise ConfigError("mixture: a source is named twice")
-        if not self.used:
-            raise ConfigError("mixture: no source has a positive weight")
-
-    @property
-    def used(self) -> dict[str, float]:
-        """The sources of positive weight."""
-        return {name: weight for name, weight in self.mixture if weight > 0}
-
-    def require_paths(self) -> None:
-        """Raise ConfigError if a source lacks its path. Not on construction: a file and the command line may each hold
-        a part of this configuration."""
-        for name in self.used:
-            for path in SOURCE_PATHS[name]:
-                if not operator.attrgetter(path)(self):
-                    raise ConfigError(f"the source {name} of the mixture needs a path: set data.{path}")
 
 
 @dataclass(frozen=True)
@@ -143,12 +78,12 @@ class DescriptorTraining:
     init: str | None = None
     """Weights (name or path) to go on from, instead of random ones."""
     backbone: Path | None = None
-    """A file with the backbone's pretrained weights (DINOv3 ConvNeXt, ResNet-50), for a base descriptor."""
+    """A file with the pretrained weights of model.backbone (DINOv3 ConvNeXt, ResNet-50, or your own's state dict)."""
 
     def __post_init__(self) -> None:
         self.data.require_paths()
-        if self.backbone is not None and (self.init is not None or self.model.descriptor != "base"):
-            raise ConfigError("backbone weights are for a new base descriptor: set model.descriptor to base, no init")
+        if self.backbone is not None and (self.init is not None or not self.model.backbone):
+            raise ConfigError("backbone weights are for a new descriptor that has one: model.descriptor base, no init")
 
 
 @dataclass(frozen=True)

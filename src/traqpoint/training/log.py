@@ -9,6 +9,7 @@ from typing import Any
 
 from traqpoint import optional
 from traqpoint.errors import MissingDependencyError
+from traqpoint.files import atomic
 
 
 class RunLog:
@@ -20,7 +21,8 @@ class RunLog:
     def __init__(self, out: Path, start: int = 0) -> None:
         file = out / "log.jsonl"
         kept = file.read_text().splitlines(keepends=True)[:start] if file.exists() else []
-        file.write_text("".join(kept))
+        with atomic(file) as partial:
+            partial.write_text("".join(kept))
         self._lines = open(file, "a", buffering=1)  # noqa: SIM115
         self._events: Any = None
         try:

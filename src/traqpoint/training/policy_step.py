@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from traqpoint.models.traqpoint import TraqPoint
-from traqpoint.policy import loss as L
-from traqpoint.policy.config import PolicyConfig
-from traqpoint.policy.distribution import restrict
-from traqpoint.policy.objective import exact_objective, sampled_objective
-from traqpoint.policy.reward import FrameMaps, frame_maps
+from traqpoint.policy.config import PolicyConfig, SampledConfig
+from traqpoint.policy.loss import warmup_loss
+from traqpoint.policy.objective import objective
 from traqpoint.training.experts import EXPERTS
 from traqpoint.types import SequenceBatch
 
@@ -32,17 +29,17 @@ class Weights(NamedTuple):
 def schedule(progress: float, config: PolicyConfig) -> Weights:
     """Weights at `progress` in [0, 1) of the run.
 
-    warmup_first: imitation alone for half of the warm-up, then it fades out while the reward fades in. Otherwise the
+    alone_first: imitation alone for half of the warm-up, then it fades out while the reward fades in. Otherwise the
     paper's: imitation falls to 0 from the start, the reward's weight grows from 0.1 to 1.
     """
-    entropy = 1 + progress * (config.final_entropy - 1)
-    if progress >= config.warmup_share:
+    warmup, entropy = config.warmup, 1 + progress * (config.entropy.final - 1)
+    if progress >= warmup.share:
         return Weights(1.0, 0.0, entropy)
-    share = progress / config.warmup_share
-    if config.warmup_first:
+    share = progress / warmup.share
+    if warmup.alone_first:
         fade = max(0.0, 2 * share - 1)
-        return Weights(fade, config.warmup_weight * (1 - fade), entropy)
-    return Weights(0.1 + 0.9 * share, config.warmup_weight * (1 - share), entropy)
+        return Weights(fade, warmup.weight * (1 - fade), entropy)
+    return Weights(0.1 + 0.9 * share, warmup.weight * (1 - share), entropy)
 
 
 class MovingAverage(nn.Module):
@@ -50,9 +47,9 @@ class MovingAverage(nn.Module):
 
     value: Tensor
 
-    def __init__(self, decay: float) -> None:
+    def __init__(self, config: SampledConfig) -> None:
         super().__init__()
-        self.decay = decay
+        self.decay = config.moving_decay
         self.register_buffer("value", torch.zeros(()))
 
     def update(self, reward: float) -> None:
@@ -63,15 +60,6 @@ def describe(images: Tensor, model: TraqPoint) -> Tensor:
     """Frozen descriptors of images (N, 3, H, W), float32 (N, D, h, w). They may be kept: nothing here changes them."""
     with torch.no_grad():
         return model.descriptor(images.contiguous(memory_format=torch.channels_last)).float()
-
-
-def reward_maps(logits: Tensor, descriptors: Tensor, batch: SequenceBatch, config: PolicyConfig) -> list[FrameMaps]:
-    """The maps of all T frames from logits (B, T, H, W) and descriptors (B, T, D, h, w)."""
-    scaled = config.inverse_temperature * logits
-    return [
-        frame_maps(restrict(scaled[:, t], batch.geometry.valid(t)), descriptors[:, t], config)
-        for t in range(batch.num_frames)
-    ]
 
 
 def policy_step(
@@ -96,25 +84,17 @@ def policy_step(
     stats: dict[str, float] = {}
     if weights.warmup > 0:
         with torch.autocast(images.device.type, enabled=False):
-            heatmap = EXPERTS[config.warmup_expert](images)
-        imitation = L.warmup_loss(logits, heatmap)
+            heatmap = EXPERTS[config.warmup.expert](images)
+        imitation = warmup_loss(logits, heatmap)
         total = total + weights.warmup * imitation
         stats["warmup"] = float(imitation.detach())
     if weights.reward > 0:
         if descriptors is None:
             descriptors = describe(images, model).unflatten(0, (B, T))
-        if weights.entropy != 1:
-            config = replace(
-                config,
-                tile_entropy=weights.entropy * config.tile_entropy,
-                global_entropy=weights.entropy * config.global_entropy,
-            )
         with torch.autocast(images.device.type, enabled=False):
-            frames = reward_maps(logits.reshape(B, T, H, W), descriptors, batch, config)
-            if config.estimator == "exact":
-                loss, more = exact_objective(frames, batch.geometry, config, generator)
-            else:
-                loss, more = sampled_objective(frames, batch.geometry, config, generator, moving)
+            loss, more = objective(
+                logits.reshape(B, T, H, W), descriptors, batch.geometry, config, generator, weights.entropy, moving
+            )
         total = total + weights.reward * loss
         stats |= more
     return total, {"loss": float(total.detach()), **stats}

@@ -12,10 +12,10 @@ from wavy_world import camera, color_error, pose, shoot, write_jpg
 
 from traqpoint.cli.main import main
 from traqpoint.data.loader import Loader
-from traqpoint.data.posed.megadepth import MegaDepthConfig, MegaDepthFrames, MegaDepthSequences, read_depth
+from traqpoint.data.posed.config import IndexConfig, MegaDepthConfig
+from traqpoint.data.posed.megadepth import MegaDepthFrames, MegaDepthSequences
 from traqpoint.data.posed.megadepth_index import (
     EXCLUDED_SCENES,
-    IndexConfig,
     ScenePairs,
     build_sequences,
     draw_sequences,
@@ -219,13 +219,6 @@ def test_a_damaged_frame_is_named(root):
     frames.index.cam_from_world[1][0, 0] = 7
     with pytest.raises(GeometryError, match="not a rotation"):
         frames.frame(1)
-
-
-def test_depth_that_is_not_positive_is_unknown(tmp_path):
-    """0, the ordinal labels below it, NaN and infinity."""
-    with h5py.File(tmp_path / "d.h5", "w") as file:
-        file["depth"] = np.array([[0, -1, np.nan, np.inf, 2.5]], dtype=np.float32)
-    assert read_depth(tmp_path / "d.h5").isfinite().tolist() == [[False, False, False, False, True]]
 
 
 def test_depth_where_d2nets_scripts_leave_it_is_found(root):

@@ -6,20 +6,14 @@ import research_data
 import torch
 from wavy_world import camera, color_error, pose, shoot, units, write_jpg, write_png
 
-from traqpoint.data.posed.depth_maps import move, read_depth, reject_edges
-from traqpoint.data.posed.rgbd_layouts import (
-    SEVEN_SCENES_COLOR_FROM_DEPTH,
-    TUM_CAMERAS,
-    RgbdConfig,
-    interpolate,
-    read_rgbd,
-    rgbd_sequences,
-)
+from traqpoint.data.posed.config import RgbdConfig
+from traqpoint.data.posed.depth_maps import move, reject_edges
+from traqpoint.data.posed.rgbd_layouts import SEVEN_SCENES_COLOR_FROM_DEPTH, read_rgbd, rgbd_sequences
 from traqpoint.errors import ConfigError, DataError, FormatError, GeometryError, ImageError
 from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.sampling import sample
 from traqpoint.geometry.transforms import invert_rigid, quaternion_from_rotation
-from traqpoint.io.trajectory import Trajectory
+from traqpoint.io.tum import TUM_CAMERAS
 
 HOLOLENS = research_data.DATA / "rgbd/hololens_office"
 POSES = (pose(), pose(0.2, 0.1, roll=170), pose(-0.1, 0.15, 0.1, roll=60))
@@ -174,21 +168,6 @@ def test_depth_in_another_unit_is_named(tmp_path):
         frames.frame(1)
 
 
-@pytest.mark.parametrize(
-    ("raw", "message"),
-    [
-        (np.zeros((4, 4), np.uint16), "no pixel has a depth"),
-        (np.full((4, 4), 80, np.uint8), "one 16-bit channel, this one holds uint8"),
-        (np.full((4, 4, 3), 800, np.uint16), "one 16-bit channel"),
-    ],
-)
-def test_a_png_that_is_no_depth_map_is_refused(raw, message, tmp_path):
-    """All holes, 8 bits, three channels: one error that names the file."""
-    write_png(tmp_path / "d.png", raw)
-    with pytest.raises(GeometryError, match=f"d.png: .*{message}"):
-        read_depth(tmp_path / "d.png", 1000.0)
-
-
 def test_a_cut_depth_file_is_an_error_and_in_training_a_counted_skip(tmp_path):
     """Reading it raises; a source goes on without the frame and says so once."""
     folder = write_plain(tmp_path, (*POSES, pose(0.1, 0.1)))
@@ -252,16 +231,6 @@ def test_images_without_depth_or_pose_at_their_time_are_left_out(tmp_path):
     text(folder / "rgb.txt", [(300, "rgb/100.png")])
     with pytest.raises(DataError, match=r"1 left out, the first: rgb/100.png: the nearest depth map is 19\d"):
         read_rgbd(folder)
-
-
-def test_poses_between_two_moments_are_interpolated():
-    """A quarter of the way between 0 and 40 degrees is 10 degrees, whichever sign the quaternions have."""
-    path = Trajectory(torch.tensor([0.0, 1.0], dtype=torch.float64), torch.stack([pose(), pose(2.0, roll=40)]))
-    found = interpolate(path, torch.tensor([-5, 0.25, 0.5, 1.0], dtype=torch.float64))
-    torch.testing.assert_close(found[0], pose())
-    torch.testing.assert_close(found[2], pose(1.0, roll=20))
-    torch.testing.assert_close(found[3], pose(2.0, roll=40))
-    torch.testing.assert_close(found[1], pose(0.5, roll=10), atol=5e-3, rtol=0)  # a chord, not an arc
 
 
 def test_a_tum_folder_of_an_unknown_camera_asks_for_K(tmp_path):

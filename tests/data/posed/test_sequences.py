@@ -8,9 +8,10 @@ import torch
 from wavy_world import camera, color_error, pose, shoot
 
 from traqpoint.data.mixture import Mixture
-from traqpoint.data.posed.frames import FrameLoader, fit_frame, stack_geometry
+from traqpoint.data.posed.config import PosedConfig
+from traqpoint.data.posed.frames import FrameLoader, PosedSet, fit_frame, stack_geometry
 from traqpoint.data.posed.overlap import coarse_view, overlap
-from traqpoint.data.posed.sequences import PosedConfig, PosedSequences
+from traqpoint.data.posed.sequences import PosedSequences
 from traqpoint.data.source import CURRICULUM
 from traqpoint.errors import ConfigError, DataError, GeometryError, ImageError
 from traqpoint.image import to_tensor
@@ -23,20 +24,14 @@ def wavy_frame(cam_from_world, focal=150.0, width=192, height=120):
     return Frame(to_tensor(image), K, cam_from_world, torch.from_numpy(depth).float())
 
 
-class Numbered:
+class Numbered(PosedSet):
     """A PosedSet whose frames show their number, with the overlaps of a table; `bad` ones cannot be read."""
 
     name = "numbered"
 
     def __init__(self, table, bad=()):
         self.table, self.bad, self.reads = table, bad, []
-
-    @property
-    def names(self):
-        return [str(i) for i in range(len(self))]
-
-    def __len__(self):
-        return len(self.table)
+        self.names = [str(i) for i in range(len(table))]
 
     def frame(self, index):
         self.reads.append(index)

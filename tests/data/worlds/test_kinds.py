@@ -8,10 +8,11 @@ import torch
 from brute_force import cast, generator, scene_of, smooth_textures
 
 from traqpoint.data.worlds.clutter import SMALL
-from traqpoint.data.worlds.kinds import KINDS, draw_scene
+from traqpoint.data.worlds.config import KINDS, WorldsConfig
+from traqpoint.data.worlds.kinds import draw_scene
 from traqpoint.data.worlds.render import render_depth
 from traqpoint.data.worlds.repeated import repeated_textures
-from traqpoint.data.worlds.source import Worlds, WorldsConfig
+from traqpoint.data.worlds.source import Worlds
 from traqpoint.data.worlds.textures import Atlas, procedural_textures
 from traqpoint.geometry.pixels import inside, pixel_grid
 from traqpoint.geometry.transforms import homogeneous, invert_rigid
@@ -146,3 +147,21 @@ def test_the_asked_for_share_of_surfaces_repeats_and_the_others_keep_their_textu
     repeats = texture >= 3
     assert abs(repeats.mean() - share) < 0.06 and texture.max() < 9
     assert np.array_equal(texture[~repeats], before[~repeats])
+
+
+def test_a_kind_of_scene_and_a_path_may_come_from_outside(tmp_path):
+    """A single wall at 4 m, and a camera that stands still."""
+    (tmp_path / "own.py").write_text(
+        "import numpy as np\n"
+        "from traqpoint.data.worlds.scene import Kind\n"
+        "def wall(scene, objects):\n"
+        "    scene.quad((-50, -50, 4), (0, 100, 0), (100, 0, 0))\n"
+        "    scene.eyes, scene.targets = np.zeros((2, 3)), np.tile([0.0, 0, 4], (2, 1))\n"
+        "WALL = Kind(wall, 4.0)\n"
+        "def still(eye, target, length, time, rng):\n"
+        "    return np.tile(eye, (len(time), 1)), np.tile(target, (len(time), 1))\n"
+    )
+    own = str(tmp_path / "own.py")
+    config = WorldsConfig((64, 48), 2, (f"{own}:WALL",), paths=(f"{own}:still",), roll_deg=0, num_textures=2)
+    depth = Worlds(config).sample(1, generator(0)).geometry.depth
+    assert torch.allclose(depth, torch.tensor(4.0), atol=1e-3)

@@ -7,11 +7,12 @@ import pytest
 import torch
 from brute_force import camera, generator, surfaces_of
 
+from traqpoint.data.worlds.config import WorldsConfig
 from traqpoint.data.worlds.kinds import draw_scene
 from traqpoint.data.worlds.light import moving_light
 from traqpoint.data.worlds.render import Light, render
 from traqpoint.data.worlds.shutter import draw_smears, motion_blur, moved, shutter_times, velocity
-from traqpoint.data.worlds.source import Worlds, WorldsConfig
+from traqpoint.data.worlds.source import Worlds
 from traqpoint.data.worlds.textures import Atlas
 from traqpoint.geometry.transforms import check_rigid
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from brute_force import generator, smooth_textures
 
-from traqpoint.data.worlds.motion import PATHS
-from traqpoint.data.worlds.source import RICH, Worlds, WorldsConfig
+from traqpoint.data.worlds.config import PATHS, RICH, WorldsConfig
+from traqpoint.data.worlds.source import Worlds
 from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.transforms import check_rigid, invert_rigid
 

@@ -5,10 +5,11 @@ import pytest
 import torch
 from brute_force import camera, cast, generator, scene_of, smooth_textures, surfaces_of
 
-from traqpoint.data.worlds.kinds import KINDS, draw_scene
+from traqpoint.data.worlds.config import KINDS, RICH, WorldsConfig
+from traqpoint.data.worlds.kinds import draw_scene
 from traqpoint.data.worlds.render import render, render_depth
 from traqpoint.data.worlds.scene import stack_scenes
-from traqpoint.data.worlds.source import RICH, Worlds, WorldsConfig, flight
+from traqpoint.data.worlds.source import Worlds, flight
 from traqpoint.data.worlds.textures import Atlas
 from traqpoint.errors import ConfigError
 from traqpoint.geometry.pixels import pixel_grid

@@ -20,7 +20,7 @@ from traqpoint.evaluation.predict import Predictions, predict
 from traqpoint.geometry.homography import apply_homography
 from traqpoint.geometry.transforms import scaling, translation
 from traqpoint.io.npz import NpzFeatures, NpzMatches
-from traqpoint.matching.verify import ESTIMATORS, RobustConfig
+from traqpoint.matching.config import ESTIMATORS, RobustConfig
 from traqpoint.types import Features, Matches
 
 HOMOGRAPHY = research_data.DATA / "homography"

@@ -20,12 +20,12 @@ from traqpoint.geometry.camera import Camera
 from traqpoint.geometry.transforms import homogeneous, invert_rigid, rigid, rotation_from_quaternion
 from traqpoint.io.npz import NpzFeatures, NpzMatches
 from traqpoint.io.trajectory import Trajectory
-from traqpoint.matching.verify import RobustConfig
+from traqpoint.matching.config import RobustConfig
 from traqpoint.odometry.estimate import OdometryConfig, estimate_path
 from traqpoint.types import Features, Matches
 
 SIZE, FRAMES = (640, 480), 12
-K = torch.tensor([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]], dtype=torch.float64)
+PINHOLE = Camera("PINHOLE", SIZE, torch.tensor([500.0, 500, 320, 240], dtype=torch.float64))
 
 
 def drive(frames=FRAMES):
@@ -42,12 +42,12 @@ def drive(frames=FRAMES):
 class Drive:
     """Features and matches of exact projections of 300 points; `blank` frames have no keypoints."""
 
-    def __init__(self, noise=0.0, wrong=0.0, blank=(), camera=None, distortion=(), points=300):
+    def __init__(self, noise=0.0, wrong=0.0, blank=(), camera=None, points=300):
         self.truth = drive()
         generator = torch.Generator().manual_seed(0)
         low, high = torch.tensor([-12.0, -4, 4]), torch.tensor([12.0, 4, 30])
         world = low + (high - low) * torch.rand(points, 3, generator=generator)
-        camera = camera or Camera("PINHOLE", SIZE, torch.tensor([500.0, 500, 320, 240], dtype=torch.float64))
+        camera = camera or PINHOLE
         self.ids, self.features = [], []
         for t, pose in enumerate(self.truth.cam_from_world):
             xy = camera.project((homogeneous(world.double()) @ pose.T)[:, :3])
@@ -58,7 +58,7 @@ class Drive:
             self.features.append(Features(xy.float(), torch.ones(len(ids)), torch.eye(points)[ids], SIZE))
         self.wrong, self.generator = wrong, generator
         images = {f"{t:03}.png": Path(f"{t:03}.png") for t in range(FRAMES)}
-        self.sequence = OdometrySequence("drive", images, self.truth.timestamps, K, distortion, self.truth)
+        self.sequence = OdometrySequence("drive", images, self.truth.timestamps, camera, self.truth)
 
     def matches(self, i, j):
         common = self.ids[i][torch.isin(self.ids[i], self.ids[j])]
@@ -77,7 +77,7 @@ class Drive:
             if t not in missing:
                 features.write(name, self.features[t])
         for a, b in odometry_pairs(self.sequence, config):
-            matches.write(features.key(a), features.key(b), self.matches(names.index(a), names.index(b)))
+            matches.write(a, b, self.matches(names.index(a), names.index(b)))
         failed = tuple(f"{names[t]}: broken" for t in missing)
         return Predictions("exact", features, matches, {"max_keypoints": 300}, failed)
 
@@ -193,10 +193,10 @@ def test_tracks_are_counted_over_inlier_matches(tmp_path):
 
 def test_lens_distortion_is_taken_out():
     params = torch.tensor([500.0, 500, 320, 240, -0.25, 0.05, 0.001, -0.001], dtype=torch.float64)
-    bent = Drive(camera=Camera("OPENCV", SIZE, params), distortion=(-0.25, 0.05, 0.001, -0.001))
+    bent = Drive(camera=Camera("OPENCV", SIZE, params))
     found = estimate_path(bent.sequence, bent.pair, OdometryConfig())
     assert (found.trajectory.centres - bent.truth.centres).norm(dim=-1).max() < 0.02
-    ignored = OdometrySequence("d", bent.sequence.images, bent.truth.timestamps, K, (), bent.truth)
+    ignored = OdometrySequence("d", bent.sequence.images, bent.truth.timestamps, PINHOLE, bent.truth)
     wrong = estimate_path(ignored, bent.pair, OdometryConfig())
     assert (wrong.trajectory.centres - bent.truth.centres).norm(dim=-1).max() > 0.1
 
@@ -229,7 +229,7 @@ def test_pairs_are_those_that_the_mode_can_use():
 
 def test_true_scale_needs_a_true_path_and_impossible_settings_are_told():
     world = Drive()
-    blind = OdometrySequence("blind", world.sequence.images, world.truth.timestamps, K)
+    blind = OdometrySequence("blind", world.sequence.images, world.truth.timestamps, PINHOLE)
     with pytest.raises(ConfigError, match="blind: there is no true path"):
         estimate_path(blind, world.pair, OdometryConfig())
     for options in ({"mode": "x"}, {"scale": "x"}, {"window": 0}, {"min_inliers": 2.0}, {"max_flow": 0.0}):

@@ -20,7 +20,7 @@ from traqpoint.evaluation.result import Result
 from traqpoint.geometry.camera import Camera
 from traqpoint.geometry.transforms import rigid, rotation_from_quaternion
 from traqpoint.io.npz import NpzFeatures, NpzMatches
-from traqpoint.matching.verify import RobustConfig
+from traqpoint.matching.config import RobustConfig
 from traqpoint.types import Features, Matches
 
 K = torch.tensor([[600.0, 0, 320], [0, 600, 240], [0, 0, 1]], dtype=torch.float64)

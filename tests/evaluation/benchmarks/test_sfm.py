@@ -13,9 +13,9 @@ pycolmap = pytest.importorskip("pycolmap")
 from traqpoint.errors import ConfigError, DataError, FormatError  # noqa: E402
 from traqpoint.evaluation.benchmarks.sfm import evaluate_sfm, pair_errors_deg, pose_errors, read_truth  # noqa: E402
 from traqpoint.geometry.transforms import rotation_from_quaternion  # noqa: E402
-from traqpoint.inference.config import MappingConfig  # noqa: E402
 from traqpoint.io.colmap_model import load_reconstruction  # noqa: E402
 from traqpoint.io.npz import NpzMatches  # noqa: E402
+from traqpoint.sfm.config import MappingConfig  # noqa: E402
 from traqpoint.sfm.mapping import reconstruct  # noqa: E402
 
 ONE_THREAD = MappingConfig(num_threads=1)

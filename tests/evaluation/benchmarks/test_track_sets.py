@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from traqpoint.data.homography import HomographyConfig
+from traqpoint.data.config import HomographyConfig
 from traqpoint.data.posed.colmap import ColmapSet
-from traqpoint.data.worlds.source import WorldsConfig
+from traqpoint.data.posed.frames import PosedSet
+from traqpoint.data.worlds.config import WorldsConfig
 from traqpoint.errors import ConfigError, DataError
 from traqpoint.evaluation.benchmarks.track_sets import covisible_set, homography_set, window_set, worlds_set
 from traqpoint.evaluation.metrics.tracks import bootstrap, evaluate_tracks, track_scores
@@ -29,7 +30,7 @@ def photos(tmp_path):
     return folder
 
 
-class Slope:
+class Slope(PosedSet):
     """A posed video of a slanted plane, with depth; the camera moves 0.1 m to the right per frame."""
 
     name = "slope"
@@ -38,11 +39,11 @@ class Slope:
         self.names = [f"{i}.png" for i in range(length)]
         self.size = size
 
-    def __len__(self):
-        return len(self.names)
-
     def shares(self, source):
         return 1 - 0.1 * (torch.arange(len(self)) - source).abs()
+
+    def overlap(self, source, target):
+        return float(self.shares(source)[target])
 
     def frame(self, index):
         width, height = self.size

@@ -6,7 +6,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Protocol
 
@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from traqpoint.data.augment import photometric
+from traqpoint.data.posed.config import FrameConfig
 from traqpoint.data.source import CURRICULUM, curriculum_band
-from traqpoint.errors import ConfigError, DataError, GeometryError, TraqPointError
+from traqpoint.errors import DataError, GeometryError, TraqPointError
 from traqpoint.geometry.camera import check_K
 from traqpoint.geometry.depth import sample_depth
 from traqpoint.geometry.pixels import pixel_grid
@@ -42,41 +43,34 @@ class FrameSet(Protocol):
         ...
 
 
-class PosedSet(FrameSet, Protocol):
-    """Posed frames of one rigid scene, in a fixed order: that of time where there is one."""
+class PosedSet(ABC):
+    """Posed frames of one rigid scene, in a fixed order: that of time where there is one. A FrameSet."""
 
-    @property
-    def names(self) -> list[str]:
-        """The frames' names, in order."""
-        ...
+    name: str
+    """For messages: the folder or scene."""
+    names: list[str]
+    """The frames', in order."""
+    truth: str = "depth maps"
+    """What its geometry is made of, for a benchmark's protocol."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        return len(self.names)
 
+    @abstractmethod
+    def frame(self, index: int) -> Frame:
+        """See FrameSet."""
+
+    @abstractmethod
     def overlap(self, source: int, target: int) -> float:
         """Share of frame `source` that frame `target` sees too, in [0, 1]. Raises as `frame` does."""
-        ...
 
+    def candidates(self, source: int, band: tuple[float, float]) -> list[int]:
+        """Frames, ascending, that may have an overlap in the band; all others, unless a set knows better."""
+        return [i for i in range(len(self)) if i != source]
 
-@dataclass(frozen=True, kw_only=True)
-class FrameConfig:
-    """What becomes of every frame, however sequences are chosen."""
-
-    image_size: tuple[int, int] = (480, 480)
-    """(W, H) of the frames in pixels; see fit_frame."""
-    photometric: float = 0.5
-    """Strength of the added change of light, colour, noise and blur; real frames differ already. 0 is none."""
-    curriculum: bool = False
-    """Go through the paper's overlap bands, high, medium and low, in a third of the run each, in place of one."""
-    cache_frames: int = 512
-    """Fitted frames kept in memory (480 x 480: 1.6 MB each)."""
-
-    def __post_init__(self) -> None:
-        if min(self.image_size) < 16:
-            raise ConfigError(f"image_size must be at least 16 px, got {self.image_size}")
-        if not 0 <= self.photometric <= 2:
-            raise ConfigError(f"photometric must be in [0, 2], got {self.photometric}")
-        if self.cache_frames < 1:
-            raise ConfigError(f"cache_frames must be at least 1, got {self.cache_frames}")
+    def geometry(self, batch: Sequence[Sequence[Frame]]) -> Geometry:
+        """What B sequences of T fitted frames of this set, or of others like it, become."""
+        return stack_geometry(batch)
 
 
 def fit_frame(frame: Frame, image_size: tuple[int, int]) -> Frame:
@@ -188,7 +182,7 @@ class FrameSequences(ABC):
         """See data.source.unreadable."""
         return self.loader.unreadable
 
-    def geometry(self, batch: list[list[Frame]]) -> Geometry:
+    def geometry(self, batch: Sequence[Sequence[Frame]]) -> Geometry:
         """The ground truth of these sequences."""
         return stack_geometry(batch)
 

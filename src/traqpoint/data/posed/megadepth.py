@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from traqpoint import optional
-from traqpoint.data.posed.frames import FrameConfig, FrameSequences
+from traqpoint.data.config import DataConfig
+from traqpoint.data.posed.config import MegaDepthConfig
+from traqpoint.data.posed.frames import FrameSequences
 from traqpoint.data.posed.megadepth_index import read_index, scene_of
 from traqpoint.data.posed.overlap import see_the_same
-from traqpoint.data.posed.sequences import check_band
+from traqpoint.data.source import needs
 from traqpoint.errors import DataError, GeometryError
 from traqpoint.geometry.transforms import check_rigid
 from traqpoint.image import read_image, to_tensor
+from traqpoint.io.depth import read_depth_h5
 from traqpoint.types import Device, Frame
-
-
-@dataclass(frozen=True, kw_only=True)
-class MegaDepthConfig(FrameConfig):
-    """Where MegaDepth is, and which of the chosen sequences are taken."""
-
-    root: Path | None = None
-    """Folder with Undistorted_SfM and depth_undistorted (or phoenix, as D2-Net's scripts leave the depth)."""
-    sequences: Path | None = None
-    """Index file that `traqpoint data megadepth-sequences` has written."""
-    overlap: tuple[float, float] = (0.0, 1.0)
-    """Only sequences all of whose overlaps lie in this range; the paper's three bands are data.source.CURRICULUM."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_band(self.overlap)
 
 
 class MegaDepthFrames:
@@ -53,7 +38,7 @@ class MegaDepthFrames:
         path = self.root / name
         image = to_tensor(read_image(path), str(path))
         depth_path = self._depth_path(name, str(self.index.depths[i]))
-        depth = read_depth(depth_path)
+        depth = read_depth_h5(depth_path)
         if depth.shape != image.shape[1:]:
             raise GeometryError(f"{depth_path}: {tuple(depth.shape)} does not fit {path}: {tuple(image.shape[1:])}")
         pose = check_rigid(torch.from_numpy(self.index.cam_from_world[i]), name)
@@ -116,19 +101,7 @@ class MegaDepthSequences(FrameSequences):
         return loaded
 
 
-def read_depth(path: str | Path) -> Tensor:
-    """Dataset /depth of an HDF5 file as (H, W) z-depth in the reconstruction's own unit; NaN where it is not positive.
-
-    Raises GeometryError naming the file if it is missing, damaged or without such a dataset.
-    """
-    h5py = optional.load("h5py")
-    if not Path(path).is_file():
-        raise GeometryError(f"{path}: no such file")
-    try:
-        with h5py.File(path, "r") as file:
-            depth = torch.from_numpy(np.asarray(file["depth"], dtype=np.float32))
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise GeometryError(f"{path}: no depth map can be read from it ({error})") from None
-    if depth.ndim != 2:
-        raise GeometryError(f"{path}: a depth map is (H, W), this one is {tuple(depth.shape)}")
-    return depth.masked_fill(~(torch.isfinite(depth) & (depth > 0)), torch.nan)
+@needs("megadepth.root", "megadepth.sequences")
+def build(data: DataConfig, device: Device) -> MegaDepthSequences:
+    """The source ``megadepth`` of a mixture."""
+    return MegaDepthSequences(data.megadepth, device)

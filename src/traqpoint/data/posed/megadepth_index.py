@@ -6,13 +6,12 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from traqpoint.data.posed.sequences import check_band
-from traqpoint.data.source import CURRICULUM
-from traqpoint.errors import ConfigError, DataError, FormatError
+from traqpoint.data.posed.config import IndexConfig
+from traqpoint.errors import DataError, FormatError
 from traqpoint.files import atomic
 from traqpoint.io.scene_info import read_scene_info
 
@@ -29,32 +28,6 @@ SCENE_INFO_FOLDER = Path("megadepth_indices") / "scene_info_0.1_0.7"
 TRIES_PER_SEQUENCE = 20
 """Random starts per sequence wanted, before a scene is held to have no more."""
 _FORMAT = "traqpoint megadepth sequences 1"
-
-
-@dataclass(frozen=True, kw_only=True)
-class IndexConfig:
-    """Which sequences are chosen."""
-
-    num_frames: int = 5
-    """Frames per sequence."""
-    order: Literal["star", "chain"] = "star"
-    """star: every target overlaps the first frame. chain: every frame overlaps the one before."""
-    bands: tuple[tuple[float, float], ...] = CURRICULUM
-    """Ranges of overlap, as the scene_info files have it; all neighbours of one sequence are in one of the ranges."""
-    per_scene: int = 100
-    """Most sequences per scene and range; no two have the same frames in the same order."""
-    seed: int = 0
-    """Of everything random; a scene's sequences do not depend on which other scenes are asked for."""
-
-    def __post_init__(self) -> None:
-        if self.num_frames < 2 or self.per_scene < 1:
-            raise ConfigError(f"need num_frames >= 2, per_scene >= 1, got {self.num_frames}, {self.per_scene}")
-        if self.order not in ("star", "chain"):
-            raise ConfigError(f"order must be star or chain, got {self.order!r}")
-        if not self.bands:
-            raise ConfigError("bands must name at least one range of overlap")
-        for band in self.bands:
-            check_band(band)
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor
 
 from traqpoint import optional
-from traqpoint.data.posed.depth_maps import look_through, move, read_depth, reject_edges, undistort
+from traqpoint.data.posed.depth_maps import look_through, move, reject_edges
+from traqpoint.data.posed.frames import PosedSet
 from traqpoint.data.posed.overlap import CoarseView, coarse_view, overlap
 from traqpoint.errors import DataError, GeometryError
-from traqpoint.geometry.transforms import invert_rigid, scaling
+from traqpoint.geometry.camera import Camera, fit_camera
+from traqpoint.geometry.transforms import invert_rigid
+from traqpoint.geometry.undistort import undistort
 from traqpoint.image import read_image, to_tensor
+from traqpoint.io.depth import read_depth_png
 from traqpoint.types import Frame
 
 OVERLAPS_KEPT = 500_000
@@ -26,16 +29,14 @@ OVERLAPS_KEPT = 500_000
 class RgbdCamera:
     """The two cameras of a recording, in our pixel convention."""
 
-    K: Tensor
-    """(3, 3) of the colour images."""
+    color: Camera
+    """Of the colour images, and of the depth registered to them; both are undistorted when read."""
     units_per_metre: float = 1000.0
     """Of the depth files."""
     unknown: tuple[int, ...] = (0,)
     """Values of the depth files that are no depth."""
-    distortion: tuple[float, ...] | None = None
-    """k1 k2 p1 p2 k3 of the colour images and of the depth registered to them; both are undistorted when read."""
     depth_K: Tensor | None = None
-    """(3, 3) of the depth maps, where it is not K; the images are then brought to the depth maps' size."""
+    """(3, 3) of the depth maps, where it is not that of color; the images are then brought to the depth maps' size."""
     color_from_depth: Tensor | None = None
     """(4, 4) from the depth camera to the colour camera, where the depth is not registered."""
 
@@ -50,7 +51,7 @@ class Shot:
     cam_from_world: Tensor
 
 
-class RgbdSet:
+class RgbdSet(PosedSet):
     """A PosedSet of one recording. left_out: why frames of it are not in the set, one line each."""
 
     def __init__(self, name: str, shots: Sequence[Shot], camera: RgbdCamera, left_out: Sequence[str] = ()) -> None:
@@ -61,17 +62,11 @@ class RgbdSet:
             warnings.warn(f"{name}: {len(left_out)} frames left out, the first: {left_out[0]}", stacklevel=3)
         self.name = name
         self.shots = list(shots)
+        self.names = [shot.name for shot in self.shots]
         self.camera = camera
         self.left_out = tuple(left_out)
         self._views: dict[int, CoarseView] = {}
         self._overlaps: dict[tuple[int, int], float] = {}
-
-    @property
-    def names(self) -> list[str]:
-        return [shot.name for shot in self.shots]
-
-    def __len__(self) -> int:
-        return len(self.shots)
 
     def __getitem__(self, index: slice) -> RgbdSet:
         """The frames of a slice, as a set: to train on one part of a recording and validate on another."""
@@ -82,20 +77,19 @@ class RgbdSet:
 
         Raises ImageError or GeometryError naming the file.
         """
-        shot, camera = self.shots[index], self.camera
-        image, K = read_image(shot.image), camera.K
-        depth = reject_edges(self._depth(index))
-        if camera.depth_K is not None:
-            image, K = _resized(image, K, depth)
-            if camera.color_from_depth is None:
-                depth = look_through(depth, camera.depth_K, K)
-            else:
-                depth = move(depth, camera.depth_K, K, camera.color_from_depth.float())
-        elif image.shape[:2] != depth.shape:
-            raise GeometryError(f"{shot.depth}: {tuple(depth.shape)} does not fit {shot.image}: {image.shape[:2]}")
-        if camera.distortion is not None:
-            image, depth = undistort(image, depth, K, camera.distortion)
-        return Frame(to_tensor(image), K, shot.cam_from_world, depth)
+        shot, rig = self.shots[index], self.camera
+        image, depth = read_image(shot.image), reject_edges(self._depth(index))
+        (height, width), (H, W) = image.shape[:2], depth.shape
+        camera = fit_camera(rig.color, (width, height), str(shot.image))
+        if rig.depth_K is None and (height, width) != (H, W):
+            raise GeometryError(f"{shot.depth}: {(H, W)} does not fit {shot.image}: {(height, width)}")
+        if (height, width) != (H, W):
+            cv2 = optional.load("cv2")
+            image, camera = cv2.resize(image, (W, H), interpolation=cv2.INTER_AREA), camera.resized((W, H))
+        if rig.depth_K is not None:
+            depth = _registered(depth, rig.depth_K, camera.K, rig.color_from_depth)
+        straight, straight_depth = undistort(to_tensor(image), camera, depth)
+        return Frame(straight, camera.K, shot.cam_from_world, straight_depth)
 
     def overlap(self, source: int, target: int) -> float:
         """See PosedSet; measured between the depth maps as they are in the files."""
@@ -107,22 +101,20 @@ class RgbdSet:
         return share
 
     def _depth(self, index: int) -> Tensor:
-        return read_depth(self.shots[index].depth, self.camera.units_per_metre, self.camera.unknown)
+        return read_depth_png(self.shots[index].depth, self.camera.units_per_metre, self.camera.unknown)
 
     def _view(self, index: int) -> CoarseView:
         if index not in self._views:
             pose, camera = self.shots[index].cam_from_world, self.camera
             if camera.color_from_depth is not None:
                 pose = invert_rigid(camera.color_from_depth) @ pose
-            K = camera.K if camera.depth_K is None else camera.depth_K
+            K = camera.color.K if camera.depth_K is None else camera.depth_K
             self._views[index] = coarse_view(self._depth(index), K, pose)
         return self._views[index]
 
 
-def _resized(image: np.ndarray, K: Tensor, depth: Tensor) -> tuple[np.ndarray, Tensor]:
-    """uint8 (h, w, 3) and its K -> the image at the size of `depth` (H, W), and its K."""
-    (height, width), (H, W) = image.shape[:2], depth.shape
-    if (height, width) == (H, W):
-        return image, K
-    cv2 = optional.load("cv2")
-    return cv2.resize(image, (W, H), interpolation=cv2.INTER_AREA), scaling(W / width, H / height) @ K
+def _registered(depth: Tensor, depth_K: Tensor, color_K: Tensor, color_from_depth: Tensor | None) -> Tensor:
+    """The depth map as the colour camera, of the same size, sees it."""
+    if color_from_depth is None:
+        return look_through(depth, depth_K, color_K)
+    return move(depth, depth_K, color_K, color_from_depth.float())

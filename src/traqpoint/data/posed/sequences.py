@@ -4,52 +4,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
-from typing import Literal
 
 import torch
 
-from traqpoint.data.posed.frames import FrameConfig, FrameSequences, PosedSet
-from traqpoint.errors import ConfigError, DataError, TraqPointError
-from traqpoint.types import Device, Frame
+from traqpoint.data.posed.config import PosedConfig
+from traqpoint.data.posed.frames import FrameSequences, PosedSet
+from traqpoint.errors import DataError, TraqPointError
+from traqpoint.types import Device, Frame, Geometry
 
 CANDIDATES = 64
 """Frames tried as neighbours of one frame before another reference is drawn."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PosedConfig(FrameConfig):
-    """Which frames make a sequence."""
-
-    num_frames: int = 5
-    """Frames per sequence."""
-    order: Literal["star", "chain"] = "star"
-    """star: every target overlaps the first frame. chain: every frame overlaps the one before."""
-    overlap: tuple[float, float] = (0.3, 0.8)
-    """Least and most of a frame that its neighbour sees; the paper's three bands are data.source.CURRICULUM."""
-    max_gap: int | None = None
-    """Most places between neighbours in the set's order (frames, for a video); without it the whole set is searched."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.num_frames < 2:
-            raise ConfigError(f"num_frames must be at least 2, got {self.num_frames}")
-        if self.order not in ("star", "chain"):
-            raise ConfigError(f"order must be star or chain, got {self.order!r}")
-        check_band(self.overlap)
-        if self.max_gap is not None and self.max_gap < 1:
-            raise ConfigError(f"max_gap must be at least 1, got {self.max_gap}")
-
-
-def check_band(band: tuple[float, float]) -> None:
-    """Raise ConfigError unless 0 <= band[0] < band[1] <= 1."""
-    if not 0 <= band[0] < band[1] <= 1:
-        raise ConfigError(f"overlap must be an increasing range in [0, 1], got {band}")
-
-
 class PosedSequences(FrameSequences):
-    """Sequences from posed sets, by overlap; a set is drawn in proportion to its number of frames."""
+    """Sequences from posed sets of one kind of geometry, by overlap; a set is drawn in proportion to its frames."""
 
     config: PosedConfig
 
@@ -90,19 +60,16 @@ class PosedSequences(FrameSequences):
             loaded += [frame for _, frame in found]
         return loaded
 
-    def candidates(self, frames: PosedSet, source: int) -> list[int]:
-        """Frames that may overlap frame `source`: those within max_gap."""
-        gap = self.config.max_gap or len(frames)
-        return [i for i in range(max(0, source - gap), min(len(frames), source + gap + 1)) if i != source]
+    def geometry(self, batch: Sequence[Sequence[Frame]]) -> Geometry:
+        return self.sets[0].geometry(batch)
 
     def _neighbours(
         self, frames: PosedSet, chosen: list[int], generator: torch.Generator
     ) -> Iterator[tuple[int, Frame]]:
         """Frames, in random order, that overlap the last chosen one as asked, read one by one as they are taken."""
-        source = chosen[-1]
-        candidates = [i for i in self.candidates(frames, source) if i not in chosen]
+        source, gap, (low, high) = chosen[-1], self.config.max_gap or len(frames), self.config.overlap
+        candidates = [i for i in frames.candidates(source, (low, high)) if abs(i - source) <= gap and i not in chosen]
         order = torch.randperm(len(candidates), generator=generator)[:CANDIDATES].tolist()
-        low, high = self.config.overlap
         for target in (candidates[i] for i in order):
             if (frames.name, target) in self.loader.unreadable:
                 continue

@@ -9,10 +9,12 @@ from torch import Tensor
 
 from traqpoint.data.testsets.odometry import OdometrySequence
 from traqpoint.errors import DataError, FormatError
+from traqpoint.geometry.camera import Camera, is_calibration
 from traqpoint.geometry.pixels import colmap_K_from_opencv
 from traqpoint.geometry.transforms import rigid
-from traqpoint.image import list_images
-from traqpoint.io.trajectory import Trajectory, read_kitti, read_rows
+from traqpoint.image import first_size, list_images
+from traqpoint.io.text import read_lines, read_rows
+from traqpoint.io.trajectory import Trajectory, read_kitti
 
 CAMERAS = {"image_0": 0, "image_l": 0, "image_2": 2}
 """Folder of images -> number of its camera; the first that is there is used. 0 is the left grey one, 2 the left one
@@ -44,7 +46,8 @@ def read_kitti_sequence(folder: str | Path) -> OdometrySequence:
     if poses is not None:
         path = read_kitti(poses, times if times.is_file() else None)
         truth = Trajectory(path.timestamps, camera_from_0 @ path.cam_from_world)
-    return OdometrySequence(folder.resolve().name, {i.name: i for i in images}, timestamps, K, (), truth)
+    camera = Camera.from_matrix(K, first_size(images))
+    return OdometrySequence(folder.resolve().name, {i.name: i for i in images}, timestamps, camera, truth)
 
 
 def _pose_files(folder: Path) -> tuple[Path, Path]:
@@ -57,10 +60,7 @@ def _calibration(path: Path, number: int) -> tuple[Tensor, Tensor]:
 
     Its line is ``Pn: `` and 3x4 numbers, or row n of a file without labels.
     """
-    try:
-        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path}: cannot be read ({error})") from None
+    lines = [line.split() for line in read_lines(path) if line.strip()]
     labelled = {words[0]: words[1:] for words in lines if words[0].endswith(":")}
     words = labelled.get(f"P{number}:") or (lines[number] if not labelled and number < len(lines) else [])
     try:
@@ -68,7 +68,7 @@ def _calibration(path: Path, number: int) -> tuple[Tensor, Tensor]:
     except (ValueError, RuntimeError):
         raise FormatError(f"{path}: no 12 numbers of the projection P{number}") from None
     K = P[:, :3]
-    if not bool(torch.isfinite(P).all()) or not bool((K.diagonal() > 0).all()):
+    if not bool(torch.isfinite(P).all()) or not is_calibration(K):
         raise FormatError(f"{path}: P{number} is not a projection of a rectified camera")
     offset = torch.linalg.inv(K) @ P[:, 3]
     return colmap_K_from_opencv(K), rigid(torch.eye(3, dtype=torch.float64), offset)

@@ -15,6 +15,7 @@ from traqpoint.geometry.camera import Camera
 from traqpoint.geometry.pixels import colmap_K_from_opencv
 from traqpoint.geometry.transforms import invert_rigid
 from traqpoint.io.scene_info import read_scene_info
+from traqpoint.io.text import read_lines
 
 _SCANNET_SIZE = (640, 480)
 _SCANNET_RECORDED = (1296, 968)
@@ -77,7 +78,7 @@ def read_scannet_pairs(root: str | Path, index: str | Path, missing: Missing = "
             raise FormatError(f"{intrinsics_file}: key {scene!r} is missing")
         K = torch.from_numpy(intrinsics[scene].astype(np.float64).reshape(3, 3))
         K[:2, 2] += 0.5 * scale
-        cameras |= dict.fromkeys(names, Camera("PINHOLE", _SCANNET_SIZE, K[[0, 1, 0, 1], [0, 1, 2, 2]]))
+        cameras |= dict.fromkeys(names, Camera.from_matrix(K, _SCANNET_SIZE))
         pose = torch.eye(4, dtype=torch.float64)
         pose[:3] = torch.from_numpy(rel_pose.astype(np.float64).reshape(3, 4))
         entries.append(pose_pair(names[0], names[1], K, K, pose))
@@ -102,14 +103,10 @@ def read_superglue_pairs(
     copies, to which K and pose are carried over; it is needed only where a rotation is not 0. Pixels: integer centres
     (the format's reference code mirrors at W - 1); half a pixel is added. Raises FormatError naming file and line.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path}: cannot be read as a list of pairs ({error})") from None
     files: dict[str, Path] = {}
     turned: dict[str, tuple[int, tuple[int, int] | None]] = {}
     entries: list[PosePair | str] = []
-    for number, words in enumerate(map(str.split, lines), start=1):
+    for number, words in enumerate(map(str.split, read_lines(path)), start=1):
         if not words or words[0].startswith("#"):
             continue
         where = f"{path}:{number}"

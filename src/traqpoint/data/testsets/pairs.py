@@ -61,8 +61,7 @@ class PosePairs:
         xy, camera = xy.double(), self.cameras.get(name)
         if camera is None:
             return xy
-        scaled = xy * (xy.new_tensor(camera.image_size) / xy.new_tensor(image_size))
-        return (camera.unproject(scaled) @ camera.K.T)[:, :2]
+        return camera.undistorted(xy * (xy.new_tensor(camera.image_size) / xy.new_tensor(image_size)))
 
 
 def pose_pair(name_a: str, name_b: str, K_a: Tensor, K_b: Tensor, b_from_a: Tensor | None) -> PosePair | str:

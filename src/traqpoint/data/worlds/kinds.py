@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from traqpoint.data.worlds.clutter import add_clutter, add_thin_structures
-from traqpoint.data.worlds.scene import Scene, yaw
+from traqpoint.data.worlds.config import KINDS
+from traqpoint.data.worlds.scene import Kind, Scene, yaw
 
 
 def _boxes(scene: Scene, count: int, low, high, size: tuple[float, float], tall: float) -> None:
@@ -99,8 +100,7 @@ def hills(scene: Scene, objects: int) -> None:
     scene.targets = np.array([[-4, -0.5, -4], [4, 0.5, 4]])
 
 
-KINDS = {"room": (room, 3.0), "street": (street, 6.0), "table": (table, 0.8), "hills": (hills, 5.0)}
-"""Builder and texture span in metres. The span is the usual viewing distance: one texture then fills about one view."""
+ROOM, STREET, TABLE, HILLS = Kind(room, 3.0), Kind(street, 6.0), Kind(table, 0.8), Kind(hills, 5.0)
 
 
 def draw_scene(
@@ -116,9 +116,8 @@ def draw_scene(
 
     clutter, thin: see WorldsConfig. repeated: see Scene.
     """
-    build, span = KINDS[kind]
-    scene = Scene(rng, num_textures, span, repeated)
-    build(scene, objects)
+    scene = Scene(rng, num_textures, KINDS[kind].span, repeated)
+    KINDS[kind].build(scene, objects)
     scene.rng = scene.effects
     add_clutter(scene, clutter)
     add_thin_structures(scene, thin)

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
 
+from traqpoint.data.worlds.config import PATHS
 from traqpoint.data.worlds.scene import Scene, yaw
 from traqpoint.geometry.transforms import look_at, rigid
 
 TRIES = 64
 """Places tried for a path through free space before the camera stands still."""
 DOWN = np.array([0.0, 1.0, 0.0])
-
-Move = Callable[[np.ndarray, np.ndarray, float, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
-"""(eye (3,), target (3,), length, time (T, 1) from 0 to 1, rng) -> eyes (T, 3), targets (T, 3). Length is in metres;
-rotations turn by length / distance radians."""
 
 
 def draw_path(
@@ -51,7 +47,7 @@ def draw_path(
     return (rigid(torch.from_numpy(spin), torch.zeros(num_frames, 3, dtype=torch.float64)) @ pose).numpy()
 
 
-def _curve(eye, target, length, time, rng):
+def curve(eye, target, length, time, rng):
     """A parabola in a random direction, rather sideways than ahead; the point looked at drifts by a quarter of it."""
     ahead = (target - eye) / float(np.linalg.norm(target - eye))
     step, bend, drift = rng.normal(size=(3, 3)) * (1, 0.4, 1)
@@ -61,7 +57,7 @@ def _curve(eye, target, length, time, rng):
     return eye + length * (step * time + 0.4 * bend * time * (1 - time)), target + 0.25 * length * drift * time
 
 
-def _orbit(eye, target, length, time, rng):
+def orbit(eye, target, length, time, rng):
     """Around the point looked at, rising or falling a little."""
     distance = float(np.linalg.norm(eye - target))
     angle = rng.choice([-1, 1]) * length / distance
@@ -69,20 +65,20 @@ def _orbit(eye, target, length, time, rng):
     return target + around + 0.2 * length * rng.normal() * time * DOWN, np.tile(target, (len(time), 1))
 
 
-def _forward(eye, target, length, time, rng):
+def forward(eye, target, length, time, rng):
     """Ahead, and a little off to one side."""
     step = (target - eye) / np.linalg.norm(target - eye) + rng.normal(size=3) * (0.1, 0.03, 0.1)
     return eye + length * step * time, target + length * step * time
 
 
-def _strafe(eye, target, length, time, rng):
+def strafe(eye, target, length, time, rng):
     """Sideways, with parallel views."""
     side = np.cross(target - eye, DOWN)
     step = rng.choice([-1, 1]) * side / np.linalg.norm(side) + rng.normal() * 0.2 * DOWN
     return eye + length * step * time, target + length * step * time
 
 
-def _pan(eye, target, length, time, rng):
+def pan(eye, target, length, time, rng):
     """On the spot: the view turns, rather sideways than up or down, and there is no parallax."""
     distance = float(np.linalg.norm(target - eye))
     angle = rng.choice([-1, 1]) * length / distance
@@ -90,7 +86,7 @@ def _pan(eye, target, length, time, rng):
     return np.tile(eye, (len(time), 1)), eye + views + 0.2 * length * rng.normal() * time * DOWN
 
 
-def _handheld(eye, target, length, time, rng):
+def handheld(eye, target, length, time, rng):
     """A slow drift, and the trembling of a hand: of the eye, and more so of the view."""
     drift = rng.normal(size=3) * (1, 0.3, 1) * time
     return (
@@ -105,14 +101,3 @@ def _tremor(time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     phase = rng.uniform(0, 2 * math.pi, (4, 1, 3))
     waves = np.sin(2 * math.pi * frequency * time + phase) - np.sin(phase)
     return waves.sum(0) / 2
-
-
-PATHS: dict[str, Move] = {
-    "curve": _curve,
-    "orbit": _orbit,
-    "forward": _forward,
-    "strafe": _strafe,
-    "pan": _pan,
-    "handheld": _handheld,
-}
-"""Kinds of paths."""

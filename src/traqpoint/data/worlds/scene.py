@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +18,10 @@ WAVE = 0.15
 """How far brightness departs from its mean in space, so that a plane is not evenly lit."""
 PICTURE_DEPTH = 0.001
 """How far pictures stand off their wall, in wall heights: enough to be in front, too little for a parallax."""
+
+Move = Callable[[np.ndarray, np.ndarray, float, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+"""(eye (3,), target (3,), length, time (T, 1) from 0 to 1, rng) -> eyes (T, 3), targets (T, 3). Length is in metres;
+rotations turn by length / distance radians."""
 
 
 @dataclass
@@ -193,3 +198,12 @@ def stack_scenes(scenes: list[Scene]) -> Surfaces:
     return Surfaces(
         origin, a, b, triangle.bool(), group, texture, uv_shade[..., :2, :], uv_shade[..., 2, :], torch.from_numpy(sky)
     )
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of scene. build: fills an empty scene, with so many objects. span: texture span in metres, the usual
+    viewing distance: one texture then fills about one view."""
+
+    build: Callable[[Scene, int], None]
+    span: float

@@ -17,6 +17,11 @@ from traqpoint.types import Device
 SMALLEST_LEVEL = 4
 """Side of the coarsest mip level in texels."""
 
+TEXTURE_PX = 512
+"""Side of the square textures that worlds make of photos."""
+MAX_TEXTURES = 128
+"""At most this many photos become textures: with their levels each takes 10 MB of memory."""
+
 
 def load_textures(folder: str | Path, count: int, size: int, generator: torch.Generator) -> Tensor:
     """`count` different photographs from `folder` (all, if there are fewer), squeezed to (N, 3, size, size).
@@ -33,6 +38,12 @@ def load_textures(folder: str | Path, count: int, size: int, generator: torch.Ge
     if not textures:
         raise DataError(f"{folder}: no readable image among {len(paths)} files")
     return torch.cat(textures)
+
+
+def photo_textures(photos: list[Tensor]) -> Tensor:
+    """(N, 3, S, S) in [0, 1] of uint8 (3, H, W) photos: at most MAX_TEXTURES, spread over the list."""
+    chosen = photos[:: -(-len(photos) // MAX_TEXTURES)]
+    return torch.cat([_resize(photo[None].float() / 255, TEXTURE_PX) for photo in chosen])
 
 
 def procedural_textures(count: int, size: int, generator: torch.Generator) -> Tensor:

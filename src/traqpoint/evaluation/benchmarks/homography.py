@@ -16,7 +16,8 @@ from traqpoint.evaluation.result import Result
 from traqpoint.geometry.homography import apply_homography
 from traqpoint.geometry.pixels import inside
 from traqpoint.geometry.transforms import scaling
-from traqpoint.matching.verify import HOMOGRAPHY_USUAL, RobustConfig, estimate_homography
+from traqpoint.matching.config import RobustConfig
+from traqpoint.matching.verify import HOMOGRAPHY_USUAL, estimate_homography
 from traqpoint.types import Features, Matches
 
 THRESHOLDS_PX = (1.0, 3.0, 5.0)

@@ -22,10 +22,10 @@ from traqpoint.evaluation.result import Result
 from traqpoint.geometry.camera import Camera
 from traqpoint.geometry.epipolar import angle_between
 from traqpoint.geometry.transforms import invert_rigid, rigid
-from traqpoint.inference.config import MappingConfig
 from traqpoint.inference.pairs import Pair
-from traqpoint.inference.pipeline import Progress
 from traqpoint.io.colmap_model import NO_POINT, ColmapModel, shared_points
+from traqpoint.progress import Progress
+from traqpoint.sfm.config import MappingConfig
 from traqpoint.sfm.triangulation import triangulate
 from traqpoint.sfm.verification import build_database, true_cameras
 from traqpoint.types import Features, Matches

@@ -14,7 +14,8 @@ from traqpoint.errors import ConfigError
 from traqpoint.evaluation.predict import Predictions
 from traqpoint.evaluation.result import Result
 from traqpoint.geometry.epipolar import angle_between, fundamental_from_pose, sampson_distance
-from traqpoint.matching.verify import POSE_USUAL, RobustConfig, estimate_relative_pose
+from traqpoint.matching.config import RobustConfig
+from traqpoint.matching.verify import POSE_USUAL, estimate_relative_pose
 from traqpoint.types import Features, Matches
 
 THRESHOLDS_DEG = (5.0, 10.0, 20.0)

@@ -20,12 +20,12 @@ from traqpoint.evaluation.predict import Predictions
 from traqpoint.evaluation.result import Result
 from traqpoint.geometry.epipolar import angle_between
 from traqpoint.geometry.transforms import invert_rigid, quaternion_from_rotation, rotation_from_quaternion
-from traqpoint.inference.config import MappingConfig
 from traqpoint.inference.pairs import Pair
-from traqpoint.inference.pipeline import Progress
 from traqpoint.io.colmap_model import ColmapModel, read_model
 from traqpoint.io.strecha import read_strecha
 from traqpoint.io.trajectory import Trajectory
+from traqpoint.progress import Progress
+from traqpoint.sfm.config import MappingConfig
 from traqpoint.sfm.mapping import map_database
 from traqpoint.sfm.verification import build_database, true_cameras
 

@@ -10,18 +10,17 @@ from typing import Any
 
 import torch
 
-from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.config import HomographyConfig
+from traqpoint.data.homography import HomographySequences
 from traqpoint.data.photos import load_photos
-from traqpoint.data.posed.colmap import ColmapSet, stack_tracks
-from traqpoint.data.posed.frames import PosedSet, stack_geometry
-from traqpoint.data.worlds.source import Worlds, WorldsConfig
+from traqpoint.data.posed.colmap import ColmapSet
+from traqpoint.data.posed.frames import PosedSet
+from traqpoint.data.worlds.config import WorldsConfig
+from traqpoint.data.worlds.source import Worlds
 from traqpoint.errors import ConfigError, DataError
 from traqpoint.files import plain
-from traqpoint.inference.pipeline import Progress
+from traqpoint.progress import Progress
 from traqpoint.types import Frame, SequenceBatch
-
-OBSERVATION_RADIUS_PX = 2.5
-"""Without depth, keypoints this near to an observation of a triangulated point are carried by that point's depth."""
 
 HOMOGRAPHIES: dict[str, Any] = {"image_size": 480, "zoom": (1.2, 1.6)}
 """Of the HomographyConfig, as in benchmarks/homography_tracks.py: photos of 320 px are not blown up."""
@@ -134,16 +133,13 @@ def covisible_set(
 
 def _posed(frames: PosedSet, lists: list[list[int]], limit: int | None, details: dict[str, Any]) -> TrackSet:
     lists = [lists[i] for i in _spread(len(lists), limit)]
-    sparse = isinstance(frames, ColmapSet) and not frames.has_depth
 
     def make(i: int) -> SequenceBatch:
         chosen = [frames.frame(index) for index in lists[i]]
         _check_sizes(frames, lists[i], chosen)
-        geometry = stack_tracks([chosen], OBSERVATION_RADIUS_PX) if sparse else stack_geometry([chosen])  # type: ignore[list-item]
-        return SequenceBatch(torch.stack([frame.image for frame in chosen])[None], geometry)
+        return SequenceBatch(torch.stack([frame.image for frame in chosen])[None], frames.geometry([chosen]))
 
-    truth = {"truth": f"triangulated points within {OBSERVATION_RADIUS_PX} px" if sparse else "depth maps"}
-    return _track_set(Path(frames.name).name, len(lists), make, None, **details, **truth)
+    return _track_set(Path(frames.name).name, len(lists), make, None, **details, truth=frames.truth)
 
 
 def _track_set(name: str, count: int, make: Callable[[int], SequenceBatch], config: Any, **details: Any) -> TrackSet:

@@ -5,6 +5,7 @@ An adapter only detects and describes: it maps a float (3, H, W) tensor to `Dete
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from traqpoint.errors import ConfigError, ImageError, WeightsError
 from traqpoint.geometry.pixels import colmap_from_opencv, inside, opencv_from_colmap
 from traqpoint.image import pad_to_multiple, resize_long_side
 from traqpoint.inference.extractor import Image, load_image, rescaled
+from traqpoint.tensors import NOTHING, load_strictly, read_tensors
 from traqpoint.types import Features
 
 _MULTIPLE = 32
@@ -205,7 +207,10 @@ def _kornia_model(kind: str, arguments: dict[str, Any], limit: int, folder: Path
         arguments = {**arguments, _LIMIT.get(kind, "num_features"): limit}
     if folder is not None and (folder / file).is_file() and not composed:
         model = cls(**arguments)
-        _load_state(model.net if kind == "XFeat" else model, folder / file)
+        net = model.net if kind == "XFeat" else model
+        # Buffers that are no weights are missing from some of kornia's files.
+        spare = "|".join(rf"^{re.escape(name)}$" for name, _ in net.named_buffers()) or NOTHING
+        load_strictly(net, read_tensors(folder / file)[0], folder / file, spare=spare)
         return model
     try:
         return getattr(cls, "from_pretrained", cls)(**arguments)
@@ -215,19 +220,6 @@ def _kornia_model(kind: str, arguments: dict[str, Any], limit: int, folder: Path
         raise WeightsError(
             f"{kind}: no weights here and none to be downloaded ({reason}); put them into {place}"
         ) from None
-
-
-def _load_state(model: torch.nn.Module, file: Path) -> None:
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        missing, unexpected = model.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
-    except Exception as error:  # the unpickler raises nearly everything for a damaged file
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{file}: cannot be loaded as weights of {type(model).__name__} ({reason})") from None
-    lost = sorted(set(missing) & {key for key, _ in model.named_parameters()})
-    if lost or unexpected:
-        wrong = f"{lost[0]!r} is missing" if lost else f"{unexpected[0]!r} is not in the network"
-        raise WeightsError(f"{file}: not weights of {type(model).__name__}: {wrong}")
 
 
 def _run_kornia(model: Any, image: Tensor, limit: int) -> Detections:

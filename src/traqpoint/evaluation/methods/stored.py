@@ -9,9 +9,7 @@ from pathlib import Path
 
 from traqpoint.errors import ConfigError, DataError
 from traqpoint.inference.extractor import Image
-from traqpoint.inference.settings import FORMAT_OF_SUFFIX
-from traqpoint.io.hloc import HlocFeatures
-from traqpoint.io.npz import NpzFeatures
+from traqpoint.io.stores import find_features
 from traqpoint.types import Features
 
 
@@ -30,16 +28,15 @@ class StoredConfig:
 
 
 class StoredFeatures:
-    """A folder of npz files or an hloc HDF5 file as a source of features; has `config` as a Method has."""
+    """Features in any format of FORMATS as a source of features; has `config` as a Method has."""
 
     def __init__(self, path: str | Path, max_keypoints: int) -> None:
-        """Raises FormatError if the file is missing or not HDF5, DataError if the folder holds no npz files."""
-        path = Path(path)
-        is_hloc = FORMAT_OF_SUFFIX.get(path.suffix.lower()) == "hloc"
-        self._store: NpzFeatures | HlocFeatures = HlocFeatures(path, "r") if is_hloc else NpzFeatures(path)
-        if not is_hloc and not self._store.names():
-            raise DataError(f"{path}: no npz files with features in this folder")
-        files = [path] if is_hloc else sorted(path.rglob("*.npz"))
+        """Raises FormatError if the file is missing or of no known format, DataError if it holds no features."""
+        format, found = find_features(Path(path))
+        self._store = format.features(found, "r")
+        if not self._store.names():
+            raise DataError(f"{path}: no features in there")
+        files = [found] if found.is_file() else sorted(found.rglob("*.npz"))
         self.config = StoredConfig(f"features:{path}", max_keypoints, _fingerprint(files))
 
     def __call__(self, image: Image) -> Features:

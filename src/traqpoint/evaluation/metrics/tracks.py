@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from traqpoint.evaluation.result import Result
-from traqpoint.io.npz import NpzFeatures
+from traqpoint.io.stores import FeatureStore
 from traqpoint.matching.config import MatcherConfig
-from traqpoint.matching.run import match_with
+from traqpoint.matching.mutual import match
+from traqpoint.matching.run import Matcher, build_matcher
 from traqpoint.types import Features, PointState, SequenceBatch
 
 Method = Callable[[Tensor], Features]
@@ -117,10 +118,9 @@ def track_scores(
     features: list[Features],
     sequence: SequenceBatch,
     threshold_px: float = THRESHOLD_PX,
-    matcher: MatcherConfig | None = None,
+    matcher: Matcher = match,
 ) -> TrackScores:
     """Scores of the features of one sequence (batch size 1); by default matched by plain mutual nearest neighbours."""
-    matcher = matcher or MatcherConfig()
     reference = features[0]
     matches = unknown = repeatable = candidates = 0
     visible, found = (torch.zeros(len(features) - 1, len(reference), dtype=torch.bool) for _ in range(2))
@@ -135,7 +135,7 @@ def track_scores(
         repeatable += int(near.sum() + near_back.sum())
         candidates += int(seen.sum() + seen_back.sum())
 
-        i, j = match_with(reference, target, matcher).indices.unbind(1)
+        i, j = matcher(reference, target).indices.unbind(1)
         known = forth.state[0] != PointState.UNKNOWN
         error = (forth.xy[0, i] - target.keypoints[j]).norm(dim=-1)
         correct = seen[i] & (error < threshold_px)
@@ -168,7 +168,7 @@ def evaluate(method: Method, sequence: SequenceBatch, threshold_px: float = THRE
 
 def evaluate_tracks(
     sequences: Iterable[tuple[str, SequenceBatch]],
-    features: NpzFeatures,
+    features: FeatureStore,
     method: str,
     protocol: Mapping[str, Any],
     threshold_px: float = THRESHOLD_PX,
@@ -181,10 +181,10 @@ def evaluate_tracks(
     length. arrays: the same per sequence, the curves and the histogram over all. Raises FormatError if features of a
     frame are missing.
     """
-    scores = []
+    scores, run = [], build_matcher(matcher)
     for name, sequence in sequences:
         found = [features.read(f"{name}/{t:04}") for t in range(sequence.num_frames)]
-        scores.append(track_scores(found, sequence, threshold_px, matcher))
+        scores.append(track_scores(found, sequence, threshold_px, run))
     total = sum(scores, NO_SCORES)
     rows = [score.summary() for score in scores]
     per_sequence = {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}

@@ -1,4 +1,4 @@
-"""The base descriptor: a backbone, a deformable encoder over its four levels, and a matchability head (METHOD §6)."""
+"""The authors' descriptor: a backbone, a deformable encoder, and a matchability head (docs/method.md §7)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from traqpoint.errors import ConfigError
-from traqpoint.models.backbones import BACKBONES, STRIDES
+from traqpoint.models.backbones import STRIDES, build_backbone
+from traqpoint.models.config import ModelConfig
 from traqpoint.models.deformable import EncoderLayer, cell_centres, sine_positions
+from traqpoint.models.descriptor import DescriptorNetwork, Sizes
 from traqpoint.models.layers import upsample
-
-Sizes = Sequence[tuple[int, int]]
-"""(W, H) of each image of a batch: its top-left part that is image and not padding."""
 
 
 class Encoder(nn.Module):
@@ -47,22 +46,22 @@ def _head_layer(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, bias=False), norm, nn.ReLU())
 
 
-class BaseDescriptor(nn.Module):
+class DeformableDescriptor(DescriptorNetwork):
     """256-d descriptors and matchability at 1/4 resolution; 91.5 M parameters with ConvNeXt-B.
 
-    `backbone` is a name of BACKBONES. `align_corners` to sum the levels as the authors' network does.
+    align_corners of the configuration: sum the levels as the authors' network does.
     """
 
     stride = 32
     output_stride = 4
 
-    def __init__(self, dim: int = 256, backbone: str = "convnext-b", align_corners: bool = False) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.dim = dim = config.descriptor_dim
         if dim % 32:
-            raise ConfigError(f"descriptor_dim of the base descriptor must be a multiple of 32, got {dim}")
-        self.dim = dim
-        self.align_corners = align_corners
-        self.backbone = BACKBONES[backbone]()
+            raise ConfigError(f"descriptor_dim must be a multiple of 32 for this network, got {dim}")
+        self.align_corners = config.align_corners
+        self.backbone = build_backbone(config.backbone)
         self.input_proj = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, dim, 1), nn.GroupNorm(32, dim)) for channels in self.backbone.channels
         )

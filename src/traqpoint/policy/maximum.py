@@ -1,4 +1,4 @@
-"""Localization reward: how near is the target's closest keypoint to where the point truly is? (METHOD §5, 3)"""
+"""Maximum: how near is the target's closest local maximum to where the point truly is? (docs/method.md §4)"""
 
 from __future__ import annotations
 
@@ -9,10 +9,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from traqpoint.policy.distribution import IMPOSSIBLE
+from traqpoint.policy.frame import FrameMaps
 from traqpoint.policy.redetection import RADIUS
+from traqpoint.policy.reward_config import MaximumConfig
+from traqpoint.policy.terms import MapTerm
 
 MAXIMUM_RADIUS = 2
 """A local maximum is the largest of its (2r+1)² window: the detector's own non-maximum suppression."""
+
+
+class Maximum(MaximumConfig, MapTerm):
+    """exp(−d² / 2σ²), d the distance from the projection to the nearest local maximum."""
+
+    def prepare(self, frame: FrameMaps) -> Tensor:
+        return maximum_map(frame.policy, self.sigma_px)
 
 
 def maximum_map(logits: Tensor, sigma: float) -> Tensor:

@@ -5,9 +5,10 @@ import torch.nn.functional as F
 from traqpoint.errors import ConfigError
 from traqpoint.inference.extractor import Extractor
 from traqpoint.models import backbones
-from traqpoint.models.backbones import BACKBONES, STRIDES, Backbone
-from traqpoint.models.base_descriptor import BaseDescriptor
-from traqpoint.models.traqpoint import MODELS, ModelConfig, TraqPoint
+from traqpoint.models.backbones import STRIDES, Backbone, build_backbone
+from traqpoint.models.config import BACKBONES, MODELS, ModelConfig
+from traqpoint.models.deformable_descriptor import DeformableDescriptor
+from traqpoint.models.traqpoint import TraqPoint
 
 
 class Averages(Backbone):
@@ -20,10 +21,10 @@ class Averages(Backbone):
 
 
 @pytest.fixture
-def descriptor(monkeypatch) -> BaseDescriptor:
-    monkeypatch.setitem(BACKBONES, "averages", Averages)
+def descriptor(monkeypatch) -> DeformableDescriptor:
+    monkeypatch.setitem(BACKBONES._known, "averages", Averages)
     torch.manual_seed(0)
-    net = BaseDescriptor(32, "averages", align_corners=True).eval()
+    net = DeformableDescriptor(ModelConfig("base", 32, "averages", align_corners=True)).eval()
     for layer in net.encoder.layers:  # places that differ from token to token
         torch.nn.init.normal_(layer.self_attn.sampling_offsets.weight, std=0.5)
     return net
@@ -61,7 +62,7 @@ def test_any_size_gives_one_descriptor_per_started_cell(descriptor):
 @pytest.mark.parametrize("name", BACKBONES)
 def test_every_backbone_gives_the_four_levels_it_declares(name):
     torch.manual_seed(0)
-    backbone = BACKBONES[name]().eval()
+    backbone = build_backbone(name).eval()
     with torch.no_grad():
         levels = backbone(torch.rand(1, 3, 64, 96))
     assert [level.shape[1] for level in levels] == list(backbone.channels)
@@ -145,7 +146,7 @@ def test_a_width_that_the_heads_cannot_share_is_refused():
     "config", [ModelConfig(), ModelConfig("base", 32, "small"), ModelConfig("base", 32, "convnext-t")]
 )
 def test_in_bfloat16_keypoints_stay_where_they_are_and_descriptors_nearly(config, monkeypatch):
-    monkeypatch.setitem(BACKBONES, "convnext-t", lambda: backbones.ConvNeXt((1, 1, 1, 1), (96, 192, 384, 768)))
+    monkeypatch.setitem(BACKBONES._known, "convnext-t", lambda: backbones.ConvNeXt((1, 1, 1, 1), (96, 192, 384, 768)))
     torch.manual_seed(0)
     model = TraqPoint(config).eval()
     image = torch.rand(1, 3, 96, 128)

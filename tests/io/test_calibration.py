@@ -1,0 +1,48 @@
+"""Calibrations in text files: OpenCV's, and what is wrong with them."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from traqpoint.errors import FormatError, GeometryError
+from traqpoint.io.calibration import read_calibration, read_matrix
+
+
+@pytest.mark.parametrize(
+    "distortion", ["", " -0.2 0.05 0.002 -0.001", " 0.262383 -0.953104 -0.005358 0.002628 1.163314"]
+)
+def test_a_calibration_projects_as_opencv_does_half_a_pixel_beside(tmp_path, distortion):
+    (tmp_path / "camera.txt").write_text(f"# fx fy cx cy k1 k2 p1 p2 k3\n500 510 320 240{distortion}\n")
+    camera = read_calibration(tmp_path / "camera.txt", (640, 480))
+    points = np.array([[0.1, 0.2, 1], [-0.5, 0.3, 1], [0, 0, 1]])
+    K = np.array([[500.0, 0, 320], [0, 510, 240], [0, 0, 1]])
+    expected, _ = cv2.projectPoints(points, np.zeros(3), np.zeros(3), K, np.array(distortion.split(), dtype=float))
+    pixels = camera.project(torch.from_numpy(points))
+    np.testing.assert_allclose(pixels.numpy(), expected[:, 0] + 0.5, atol=1e-9)
+    straight = torch.from_numpy(points @ K.T)[:, :2] + 0.5
+    torch.testing.assert_close(camera.undistorted(pixels), straight, rtol=0, atol=1e-9)
+    assert camera.undistorted(torch.empty(0, 2)).shape == (0, 2)
+
+
+def test_a_matrix_is_read_with_its_principal_point_moved_to_our_pixels(tmp_path):
+    np.savetxt(tmp_path / "K.txt", [[500, 0, 319.5], [0, 510, 239.5], [0, 0, 1]])
+    assert read_matrix(tmp_path / "K.txt").tolist() == [[500, 0, 320], [0, 510, 240], [0, 0, 1]]
+    np.savetxt(tmp_path / "K.txt", [[500, 2, 319.5], [0, 510, 239.5], [0, 0, 1]])
+    with pytest.raises(GeometryError, match=r"K\.txt: not a calibration matrix"):
+        read_matrix(tmp_path / "K.txt")
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("1 2 3\n", FormatError, "expected 4 or 8 or 9 numbers, got 3"),
+        ("-5 5 3 3\n", GeometryError, "focal lengths must be positive"),
+        ("", FormatError, "no numbers"),
+    ],
+)
+def test_a_wrong_calibration_is_told(tmp_path, text, error, message):
+    path = tmp_path / "camera.txt"
+    path.write_text(text)
+    with pytest.raises(error, match=r"camera\.txt.*" + message):
+        read_calibration(path, (640, 480))
