@@ -7,7 +7,6 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from traqpoint.geometry.sampling import sample_descriptors
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.training.config import DescriptorConfig
 from traqpoint.training.experts import corner_response
@@ -57,8 +56,8 @@ def descriptor_step(
 ) -> tuple[Tensor, dict[str, float]]:
     """Loss of one batch over all pairs of frames, and what to log: loss, accuracy (mutual nearest neighbours)."""
     B, T, _, H, W = batch.images.shape
-    maps = model.descriptor(batch.images.flatten(0, 1).contiguous(memory_format=torch.channels_last))
-    maps = maps.float().unflatten(0, (B, T))
+    maps = model.descriptor.maps(batch.images.flatten(0, 1).contiguous(memory_format=torch.channels_last))
+    frames = [[level.float().unflatten(0, (B, T))[:, t] for level in maps] for t in range(T)]
     # bf16 would move projections by whole pixels, and round a similarity of 0.99 to 1.
     with torch.autocast(batch.images.device.type, enabled=False):
         points = {
@@ -70,8 +69,8 @@ def descriptor_step(
         losses, accuracies = [], []
         for i, j in combinations(range(T), 2):
             warped = batch.geometry.warp(i, j, points[i])
-            a = sample_descriptors(maps[:, i], points[i], (W, H))
-            b = sample_descriptors(maps[:, j], warped.xy, (W, H)).nan_to_num(0)
+            a = model.descriptor.at(frames[i], points[i], (W, H))
+            b = model.descriptor.at(frames[j], warped.xy, (W, H)).nan_to_num(0)
             loss, accuracy = dual_softmax_loss(a, b, warped.xy, warped.visible, config)
             losses.append(loss)
             accuracies.append(accuracy)

@@ -78,7 +78,7 @@ class EdgePoint2(nn.Module):
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """images (B, 3, H, W) RGB in [0, 1] -> descriptors (B, D, H/4, W/4), any norm; scores (B, 1, H, W), any range."""
+        """images (B, 3, H, W) RGB in [0, 1] -> descriptors (B, D, H/4, W/4) and scores (B, 1, H, W)."""
         x1 = self.block1(F.instance_norm(images.mean(1, keepdim=True)))
         quarter = F.avg_pool2d(x1, 2)
         x2 = self.block2(F.avg_pool2d(quarter, 2))

@@ -1,0 +1,46 @@
+"""The second generation's policy: a light branch on the frozen trunk, and logits from half resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from traqpoint.errors import ConfigError
+from traqpoint.models.config import DESCRIPTORS, ModelConfig
+from traqpoint.models.detector import Detector
+from traqpoint.models.layers import ConvBlock, upsample
+
+
+class PyramidDetector(Detector):
+    """The trunk says what is there, a stem of its own where exactly; four logits per cell of 2 × 2 pixels.
+
+    At half resolution a channel costs a quarter, and the strided stem sees every pixel.
+    """
+
+    stride = 32
+
+    def __init__(self, widths: Sequence[int], channels: int = 8) -> None:
+        """widths: channels of the maps that `PyramidDescriptor.maps` gives."""
+        super().__init__()
+        image, *levels = widths
+        self.stem = ConvBlock(image, channels, stride=2)
+        self.laterals = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in levels)
+        self.body = ConvBlock(channels, channels)
+        self.head = nn.Conv2d(channels, 4, 3, padding=1)
+
+    def forward(self, images: Tensor, maps: Sequence[Tensor]) -> Tensor:
+        """images (B, 3, H, W), and their maps, which alone are read -> logits (B, 1, H, W)."""
+        x = self.stem(maps[0].float())
+        for lateral, level in zip(self.laterals, maps[1:], strict=True):
+            x = x + upsample(lateral(level.float()), (x.shape[-2], x.shape[-1]))
+        return F.pixel_shuffle(self.head(self.body(F.relu(x, inplace=True))), 2)
+
+
+def of_config(config: ModelConfig) -> PyramidDetector:
+    """See config.DETECTORS. Raises ConfigError if the descriptor network has no trunk to stand on."""
+    shape = DESCRIPTORS[config.descriptor].shape
+    if shape is None:
+        raise ConfigError(f"the pyramid detector stands on a pyramid descriptor, not on {config.descriptor!r}")
+    return PyramidDetector(shape.maps)
