@@ -9,6 +9,7 @@ from traqpoint.inference.extractor import Extractor
 from traqpoint.models.config import DESCRIPTORS, MODELS, ModelConfig, Network, PyramidShape
 from traqpoint.models.layers import ConvBlock
 from traqpoint.models.pyramid import PyramidDescriptor, standardised
+from traqpoint.models.pyramid_detector import _shuffled
 from traqpoint.models.traqpoint import TraqPoint
 
 
@@ -62,9 +63,8 @@ def test_a_logit_per_pixel_sees_its_own_pixel(model):
     maps = model.descriptor.maps(image)
     logits = model.logits(image, maps)
     assert logits.shape == (1, 1, 96, 128)
-    rows = [
-        torch.autograd.grad(logits[0, 0, 40 + dy, 60 + dx], image, retain_graph=True)[0] for dy, dx in ((0, 0), (1, 1))
-    ]
+    pixels = ((40, 60), (41, 61))
+    first, last = (torch.autograd.grad(logits[0, 0, y, x], image, retain_graph=True)[0] for y, x in pixels)
     assert not torch.allclose(first, last)
 
 
@@ -110,3 +110,8 @@ def test_another_shape_is_one_line(tmp_path):
 def test_its_detector_needs_its_trunk():
     with pytest.raises(ConfigError, match="stands on a pyramid descriptor, not on 'small'"):
         TraqPoint(ModelConfig("small", detector="pyramid"))
+
+
+def test_cells_are_laid_out_as_pixel_shuffle_does_it():
+    cells = torch.rand(2, 4, 3, 5)
+    assert torch.equal(_shuffled(cells), F.pixel_shuffle(cells, 2))

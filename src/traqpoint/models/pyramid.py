@@ -35,14 +35,17 @@ class _Residual(nn.Module):
 
 def standardised(images: Tensor, sizes: Sizes | None = None) -> Tensor:
     """Images (B, 3, H, W) of mean 0 and deviation 1, each by one number over its colours: brightness and contrast
-    cancel, hues stay. sizes: the part that is no padding, and alone is measured."""
-    if sizes is None:
-        mean, deviation = images.mean((1, 2, 3)), images.std((1, 2, 3), correction=0)
-    else:
-        parts = [image[:, :h, :w] for image, (w, h) in zip(images, sizes, strict=True)]
-        mean = torch.stack([part.mean() for part in parts])
-        deviation = torch.stack([part.std(correction=0) for part in parts])
-    return (images - mean.view(-1, 1, 1, 1)) / deviation.clamp(min=LEAST_DEVIATION).view(-1, 1, 1, 1)
+    cancel, hues stay. sizes: the part that is no padding, and alone is measured, at every second pixel."""
+    H, W = images.shape[-2:]
+    parts = [
+        image[:, :h:2, :w:2].flatten() for image, (w, h) in zip(images, sizes or [(W, H)] * len(images), strict=True)
+    ]
+    mean = torch.stack([part.mean() for part in parts])
+    # Two plain passes: torch.std takes ten times as long on a CPU.
+    deviation = torch.stack([(part - m).square().mean() for part, m in zip(parts, mean, strict=True)]).sqrt()
+    scale = deviation.clamp(min=LEAST_DEVIATION).reciprocal()
+    shift = -mean * scale
+    return images * scale.view(-1, 1, 1, 1) + shift.view(-1, 1, 1, 1)
 
 
 class PyramidDescriptor(DescriptorNetwork):

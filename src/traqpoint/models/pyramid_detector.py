@@ -32,10 +32,17 @@ class PyramidDetector(Detector):
 
     def forward(self, images: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """images (B, 3, H, W), and their maps, which alone are read -> logits (B, 1, H, W)."""
-        x = self.stem(maps[0].float())
-        for lateral, level in zip(self.laterals, maps[1:], strict=True):
-            x = x + upsample(lateral(level.float()), (x.shape[-2], x.shape[-1]))
-        return F.pixel_shuffle(self.head(self.body(F.relu(x, inplace=True))), 2)
+        half, quarter, eighth = (lateral(level.float()) for lateral, level in zip(self.laterals, maps[1:], strict=True))
+        coarse = quarter + upsample(eighth, (quarter.shape[-2], quarter.shape[-1]))
+        x = self.stem(maps[0].float()) + half + upsample(coarse, (half.shape[-2], half.shape[-1]))
+        return _shuffled(self.head(self.body(F.relu(x, inplace=True))))
+
+
+def _shuffled(cells: Tensor) -> Tensor:
+    """(B, 4, H, W) -> (B, 1, 2H, 2W), as F.pixel_shuffle has it, which takes three times as long where channels are
+    last."""
+    B, _, H, W = cells.shape
+    return cells.permute(0, 2, 3, 1).unflatten(-1, (2, 2)).transpose(2, 3).reshape(B, 1, 2 * H, 2 * W)
 
 
 def of_config(config: ModelConfig) -> PyramidDetector:
