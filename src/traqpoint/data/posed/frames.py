@@ -210,10 +210,10 @@ class FrameSequences(ABC):
 
 def stack_geometry(batch: Sequence[Sequence[Frame]]) -> DepthGeometry:
     """B sequences of T frames of one size -> their DepthGeometry. Raises GeometryError if a frame has no depth."""
-    if any(frame.depth is None for frames in batch for frame in frames):
+    depths = [[frame.depth for frame in frames if frame.depth is not None] for frames in batch]
+    if any(len(known) < len(frames) for known, frames in zip(depths, batch, strict=True)):
         raise GeometryError("a frame has no depth map: its points cannot be carried into other frames")
-    depth = torch.stack([torch.stack([frame.depth for frame in frames]) for frames in batch])  # type: ignore[misc]
-    return DepthGeometry(depth, *stack_cameras(batch))
+    return DepthGeometry(torch.stack([torch.stack(known) for known in depths]), *stack_cameras(batch))
 
 
 def stack_cameras(batch: Sequence[Sequence[Frame]]) -> tuple[Tensor, Tensor]:
