@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -27,33 +27,28 @@ from traqpoint.types import DescribedPoints, Device, SequenceBatch
 
 
 class HomographySequences:
-    """Endless homography sequences of `photos` (uint8 (3, H, W) tensors), rendered on `device`.
+    """Endless homography sequences of `photos` (uint8 (3, H, W) tensors), rendered on `device`."""
 
-    points: of each photo, as teachers see them; then they come with the batches.
-    """
-
-    def __init__(
-        self,
-        photos: list[Tensor],
-        config: HomographyConfig | None = None,
-        device: Device = "cpu",
-        points: Sequence[DescribedPoints] = (),
-    ) -> None:
+    def __init__(self, photos: list[Tensor], config: HomographyConfig | None = None, device: Device = "cpu") -> None:
         if not photos:
             raise DataError("homography sequences need at least one photo")
         self.config = config or HomographyConfig()
         self.device = torch.device(device)
         self.photos = [photo.to(device) for photo in photos]
-        self.points = tuple(points)
         self._pyramids = [pyramid(photo) for photo in photos] if self.config.light == "strong" else []
+        self._points: list[DescribedPoints] = []
 
     def taught(self, describe: Describe) -> HomographySequences:
         """See data.source.taught. Photos that cannot be described are left out; raises DataError if none is left."""
-        described = describe(self.photos)
-        both = [(photo, points) for photo, points in zip(self.photos, described, strict=True) if points is not None]
-        return HomographySequences(
-            [photo for photo, _ in both], self.config, self.device, [points for _, points in both]
-        )
+        described = dict(enumerate(describe(self.photos)))
+        kept = [index for index, points in described.items() if points is not None]
+        if not kept:
+            raise DataError("none of the photos can be described")
+        out = copy.copy(self)
+        out.photos = [self.photos[index] for index in kept]
+        out._pyramids = [self._pyramids[index] for index in kept] if self._pyramids else []
+        out._points = [points for points in described.values() if points is not None]
+        return out
 
     def sample(self, batch_size: int, generator: torch.Generator) -> SequenceBatch:
         """batch_size sequences of photos drawn at random."""
@@ -66,8 +61,8 @@ class HomographySequences:
         homographies = torch.stack([self._draw(*size, generator) for size in sizes])
         images, masks = (self._strongly_lit if self._pyramids else self._mildly_lit)(indices, homographies, generator)
         taught = None
-        if self.points:
-            points = [self.points[index] for index in indices]
+        if self._points:
+            points = [self._points[index] for index in indices]
             taught = carry_points(points, homographies, masks.cpu(), self.config.taught_points, generator)
         geometry = HomographyGeometry(homographies.to(self.device), masks)
         return SequenceBatch(images, geometry, taught.to(self.device) if taught is not None else None)

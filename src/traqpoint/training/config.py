@@ -60,7 +60,7 @@ class DescriptorConfig:
     """Parameters of losses but contrast: Name.parameter and its value, such as similarity.inverse_temperature 10."""
 
     points_per_frame: int = 512
-    """Points drawn in each reference frame."""
+    """Points drawn in each reference frame for the contrast, besides the taught ones; 0 where those are enough."""
     corner_share: float = 0.5
     """Share of them drawn by corner response; the rest uniformly."""
     inverse_temperature: float = 20.0
@@ -69,6 +69,8 @@ class DescriptorConfig:
     """Other points this near to the true one are no negatives: at the map's stride they cannot be told apart."""
 
     def __post_init__(self) -> None:
+        if self.points_per_frame < 0:
+            raise ConfigError(f"points_per_frame must not be negative, got {self.points_per_frame}")
         if not self.losses or len(dict(self.losses)) < len(self.losses):
             raise ConfigError("losses: name at least one, and none twice")
         for name, weight in self.losses:

@@ -21,6 +21,8 @@ Describe = Callable[[int, Tensor], Tensor]
 
 def draw_points(images: Tensor, valid: Tensor, count: int, corner_share: float, generator: torch.Generator) -> Tensor:
     """Points (B, count, 2) in valid pixels of images (B, 3, H, W), some by corner response, jittered in the pixel."""
+    if not count:
+        return images.new_zeros(len(images), 0, 2)
     W = images.shape[-1]
     corners = corner_response(images).sqrt().flatten(1)
     valid = valid.flatten(1).float()

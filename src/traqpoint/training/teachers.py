@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from traqpoint.data.source import Source, taught
-from traqpoint.errors import ConfigError, DataError, TraqPointError
+from traqpoint.errors import ConfigError, DataError
 from traqpoint.files import atomic
 from traqpoint.image import resize_long_side
 from traqpoint.inference.extractor import Extractor
@@ -87,10 +87,10 @@ class Teachers:
             for index, photo in enumerate(photos):
                 try:
                     out.append(self._once(photo.cpu()))
-                except ConfigError:
+                except (ConfigError, OSError):
                     raise
-                except (TraqPointError, RuntimeError) as error:
-                    failed.append(f"photo {index} ({(str(error).splitlines() or ['no reason given'])[0]})")
+                except Exception as error:  # whatever a user's teacher raises
+                    failed.append(f"photo {index} ({type(error).__name__}: {(str(error).splitlines() or [''])[0]})")
                     out.append(None)
                 progress(index + 1, len(photos))
         if len(failed) == len(photos):
@@ -105,11 +105,8 @@ class Teachers:
         key = hashlib.sha256(f"{self.sha256} {tuple(photo.shape)}".encode())
         key.update(photo.contiguous().numpy().tobytes())
         file = self.cache / f"{key.hexdigest()}.npz"
-        try:
-            with np.load(file) as kept:
-                return DescribedPoints(torch.from_numpy(kept["xy"]), torch.from_numpy(kept["descriptors"]))
-        except Exception:
-            pass
+        if (kept := _kept(file)) is not None:
+            return kept
         points = self._described(photo, int(key.hexdigest()[:15], 16))
         with atomic(file) as partial:
             np.savez(partial, xy=points.xy.numpy(), descriptors=points.descriptors.numpy())
@@ -141,6 +138,15 @@ class Teachers:
         if not bool(torch.isfinite(found).all()):
             raise DataError(f"{name} gives NaN or infinity")
         return F.normalize(found.detach().float().cpu(), dim=-1)
+
+
+def _kept(file: Path) -> DescribedPoints | None:
+    """What the cache holds; None if that is nothing, or damaged: then it is made anew."""
+    try:
+        with np.load(file) as kept:
+            return DescribedPoints(torch.from_numpy(kept["xy"]), torch.from_numpy(kept["descriptors"]))
+    except Exception:  # numpy and zipfile have many of their own
+        return None
 
 
 def principal_axes(described: Sequence[DescribedPoints], dim: int) -> Tensor:

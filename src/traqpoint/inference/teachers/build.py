@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from traqpoint.errors import ConfigError, WeightsError
+from traqpoint.errors import ConfigError, TraqPointError, WeightsError
 from traqpoint.inference.teachers.ours import OurTeacher
 from traqpoint.inference.teachers.teacher import TEACHERS, Teacher, is_ours
 from traqpoint.types import Device
@@ -23,8 +23,11 @@ def build_teacher(name: str, folder: Path | None = None, device: Device = "cpu")
         raise WeightsError(f"{folder}: no such folder of teachers' weights")
     try:
         teacher = build(name, folder, device)
-    except TypeError as error:
-        raise ConfigError(f"{name}: does not build a teacher from (name, folder, device) ({error})") from None
+    except TraqPointError:
+        raise
+    except Exception as error:  # whatever the user's code raises
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{name}: does not build a teacher of (name, folder, device) ({reason})") from None
     if not hasattr(teacher, "describe") or not isinstance(getattr(teacher, "identity", None), str):
         kind = type(teacher).__name__
         raise ConfigError(f"{name}: builds a {kind}, and a teacher has describe(image, xy) and a text `identity`")
