@@ -91,6 +91,20 @@ def test_pairs_are_the_same_whatever_the_networks_compute_in(batch, monkeypatch)
     assert all(torch.equal(a, b) for a, b in zip(seen[False], seen[True], strict=True))
 
 
+def test_where_no_teacher_has_looked_only_the_contrast_counts(batch):
+    model = TraqPoint().eval()
+
+    def loss(*losses):
+        config = DescriptorConfig(losses=losses, points_per_frame=64)
+        return descriptor_step(batch, model, config, torch.Generator().manual_seed(0))
+
+    contrast, stats = loss(("contrast", 1.0))
+    both, both_stats = loss(("cosine", 4.0), ("contrast", 1.0))
+    assert torch.equal(contrast, both) and stats["loss"] == both_stats["contrast"] and "cosine" not in both_stats
+    nothing, _ = loss(("cosine", 4.0))
+    assert float(nothing) == 0 and not nothing.requires_grad
+
+
 def test_the_descriptor_step_lowers_its_own_loss(batch):
     torch.manual_seed(0)
     model = TraqPoint().train()
