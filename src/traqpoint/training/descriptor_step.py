@@ -57,13 +57,13 @@ def descriptor_step(
     with torch.autocast(batch.images.device.type, enabled=False):
         taught = _taught(batch.taught, describe, projection) if batch.taught is not None else None
         lesson = Lesson(lambda: _pairs(batch, taught, describe, config, generator), taught)
-        parts = {
-            name: (loss(lesson), weight)
+        parts = [
+            (name, weight, loss(lesson))
             for name, loss, weight in build_losses(config)
             if taught is not None or not loss.teacher
-        }
-    total = sum((weight * part for part, weight in parts.values()), start=batch.images.new_zeros(()))
-    shares = {name: part for name, (part, _) in parts.items()} if len(config.losses) > 1 else {}
+        ]
+    total = sum((weight * part for _, weight, part in parts), start=batch.images.new_zeros(()))
+    shares = {name: part for name, _, part in parts} if len(config.losses) > 1 else {}
     return total, {name: float(value.detach()) for name, value in {"loss": total, **shares, **lesson.stats}.items()}
 
 

@@ -46,7 +46,8 @@ def _claim(
     identity["loop"]["workers"] = min(1, config.loop.workers)
     if start is not None:
         identity["weights_sha256"] = start.sha256
-    if teachers is not None:
+    if teachers is not None:  # where their files lie does not matter
+        identity["teachers"] |= {"folder": None, "cache": None}
         identity["teachers_sha256"] = teachers.sha256
     claim(config.out, config.out / "config.yaml", identity)
 
