@@ -18,7 +18,7 @@ import torch
 import tyro
 
 from traqpoint.data.worlds.textures import procedural_textures
-from traqpoint.evaluation.methods.peers import build_peer
+from traqpoint.evaluation.methods.method import build_method
 from traqpoint.files import write_json
 from traqpoint.inference.extractor import Extractor
 from traqpoint.models.detect import detect
@@ -57,8 +57,8 @@ def main(options: Options) -> None:
     batch = image[None].contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         logits = model.detector(batch)
-    xfeat = build_peer("XFeat", options.max_keypoints, weights=options.peers, device="cpu")
-    sift, orb = (build_peer(name, options.max_keypoints) for name in ("SIFT", "ORB"))
+    xfeat = build_method("XFeat", options.max_keypoints, peers=options.peers, device="cpu")
+    sift, orb = (build_method(name, options.max_keypoints) for name in ("SIFT", "ORB"))
     timed: dict[str, Callable[[], object]] = {
         "XFeat (kornia)": lambda: xfeat(image),
         options.weights: lambda: extractor(image),

@@ -2,8 +2,11 @@
 
 traqpoint train policy --policy.reward.terms redetection 1 examples/reward_term.py:Prominence 0.5 \
     --policy.reward.options Prominence.radius_px 6 --descriptor traqpoint-s --data.mixture worlds 1 --out runs/mine
+
+How terms become one reward is a function: --policy.reward.combination examples/reward_term.py:worst
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,3 +28,8 @@ class Prominence(MapTerm):
         side = 2 * self.radius_px + 1
         around = F.avg_pool2d(logits.unsqueeze(1), side, 1, self.radius_px, count_include_pad=False).squeeze(1)
         return torch.sigmoid(logits - around)
+
+
+def worst(values: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
+    """The lowest of the terms, each (B, N), whatever they weigh: a chain is as strong as its weakest link."""
+    return torch.stack(list(values)).amin(0)

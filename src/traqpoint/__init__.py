@@ -6,6 +6,16 @@
 >>> matches = tp.match(a, b)
 >>> verified = tp.verify(matches, a, b)
 >>> tracks = tp.track("video.mp4", extractor)
+
+All public names, each with its shapes, units and errors in its own docstring:
+
+- features: `Extractor`, or `TraqPoint`, the networks alone
+- matches: `match` (mutual nearest neighbours), `match_dual_softmax`, `LightGlue`, and `build_matcher`, which makes of a
+  `MatcherConfig` what the command line would run; `verify` keeps what agrees with one motion or plane (`RobustConfig`)
+- tracks: `track`, with `TrackerConfig`
+- benchmarks: `run_benchmark`, on the benchmarks in `traqpoint.evaluation`
+- data: `Features`, `Matches`, `Verified`, `Tracks`, validated on construction; pixels are COLMAP's
+- errors: `TraqPointError` is whatever a user can act on
 """
 
 from __future__ import annotations
@@ -17,6 +27,7 @@ from traqpoint._version import __version__
 
 if TYPE_CHECKING:
     from traqpoint.errors import TraqPointError as TraqPointError
+    from traqpoint.evaluation.run import run_benchmark as run_benchmark
     from traqpoint.inference.extractor import Extractor as Extractor
     from traqpoint.inference.tracker import track as track
     from traqpoint.matching.config import MatcherConfig as MatcherConfig
@@ -48,6 +59,7 @@ _HOME = {
     "build_matcher": "matching.run",
     "match": "matching.mutual",
     "match_dual_softmax": "matching.dual_softmax",
+    "run_benchmark": "evaluation.run",
     "track": "inference.tracker",
     "verify": "matching.verify",
 }

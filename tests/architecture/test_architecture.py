@@ -8,21 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "traqpoint"
 FILES = sorted(PACKAGE.rglob("*.py"))
 TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in FILES}
-LAYERS = [
-    {"types", "errors", "optional", "registry", "files", "progress", "_version"},
-    {"geometry", "image", "device", "tensors"},
-    {"models", "policy", "matching", "tracking", "io"},
-    {"data", "inference"},
-    {"odometry", "sfm"},
-    {"training", "evaluation", "export", "integrations", "viz"},
-    {"apps"},  # a program put together of all the others
-    {"cli", "__init__"},
-]
+ROWS = re.findall(r"^\| (\d+) \| (.+?) \|", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"), re.MULTILINE)
+LAYERS = [set(re.findall(r"`(\w+)`", rooms)) for _, rooms in ROWS]
+"""The table of ARCHITECTURE.md, lowest layer first: the page and the rule are one."""
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names}
 FORBIDDEN_AT_IMPORT = ("cv2", "h5py", "pycolmap", "matplotlib", "onnx", "kornia", "skimage")
 
@@ -53,6 +47,18 @@ def module_of(name):
     return "__init__.py"
 
 
+def test_the_table_of_layers_names_every_room_once():
+    assert [int(number) for number, _ in ROWS] == list(range(len(ROWS)))
+    named = [name for _, rooms in ROWS for name in re.findall(r"`(\w+)`", rooms)]
+    assert sorted(named) == sorted({part(file) for file in TREES})
+
+
+def test_every_room_says_its_layer():
+    for room, layer in LAYER.items():
+        if f"{room}/__init__.py" in TREES:
+            assert ast.get_docstring(TREES[f"{room}/__init__.py"]).startswith(f"Layer {layer}"), room
+
+
 def calls(tree):
     return [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
 
@@ -67,6 +73,15 @@ def test_a_file_imports_only_from_lower_layers_or_its_own_part(file):
         allowed = other == part(file) or LAYER[other] < LAYER[part(file)] or tracking_uses_matching
         allowed = allowed or (flat and LAYER[other] == LAYER[part(file)])
         assert allowed, f"{file} imports {name}"
+
+
+@pytest.mark.parametrize("folder", ["src", "benchmarks", "examples"])
+def test_nothing_outside_of_cli_imports_it(folder):
+    """The command line parses, calls and prints: what it calls is there for programs too."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        inside = PACKAGE / "cli" in path.parents
+        found = [name for name in imports(ast.parse(path.read_text())) if name.startswith("traqpoint.cli")]
+        assert inside or not found, f"{path.relative_to(ROOT)} imports {found[0]}"
 
 
 def test_no_file_is_in_a_circle_of_imports():
@@ -113,12 +128,22 @@ def test_importing_the_package_loads_no_optional_library():
     assert out.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]], ids=" ".join)
+LINTERS = [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]]
+
+
+@pytest.mark.parametrize("command", LINTERS, ids=" ".join)
 def test_the_linters_are_content(command):
     if importlib.util.find_spec(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed: pip install -e '.[dev]'")
     out = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
     assert out.returncode == 0, out.stdout + out.stderr
+
+
+def test_pre_commit_runs_the_linters_of_the_environment_as_this_test_does():
+    repositories = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = [hook for repository in repositories for hook in repository["hooks"]]
+    assert [hook["entry"].split() for hook in hooks] == [["python", "-m", *command] for command in LINTERS]
+    assert all(hook["language"] == "system" and not hook["pass_filenames"] for hook in hooks)
 
 
 def mentions(node):

@@ -1,15 +1,18 @@
 """``traqpoint eval compare``, and the options that all benchmarks share."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from traqpoint.cli.evaluate import EvalOptions
+from traqpoint.cli.evaluate import Evaluation, Localization, Pose, Sfm, Tracks
 from traqpoint.cli.main import main
 from traqpoint.cli.options import parse
-from traqpoint.evaluation.methods.method import build_method, label
+from traqpoint.evaluation.benchmark import Benchmark
+from traqpoint.evaluation.methods.method import build_method
 from traqpoint.evaluation.result import Result
+from traqpoint.image import write_image
 from traqpoint.matching.config import MatcherConfig, MutualConfig
 
 
@@ -57,35 +60,66 @@ def test_no_results_are_a_wrong_usage(capsys):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verb(EvalOptions):
+class Count(Benchmark):
     """A benchmark that counts keypoints."""
 
-    def run(self) -> int:
-        def judge(method, folder, progress):
-            found = len(method(picture()))
-            return Result("count", label(method), {"points": found}, {}, {"dataset": "noise", "matcher": self.matcher})
+    kind: ClassVar[str] = "count"
 
-        self.evaluate(judge)
-        return 0
+    def inputs(self):
+        return self.data, []
 
-
-def picture() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 255, (96, 128, 3), dtype=np.uint8)
+    def score(self, found, variant="", out=None, progress=None):
+        points = len(found.features.read("a.png"))
+        return Result("count", found.method, {"points": points}, {}, {"dataset": "noise", "matcher": self.matcher})
 
 
-def test_a_benchmark_runs_all_methods_under_the_same_options_and_prints_their_table(tmp_path, capsys):
-    options = ["--out", str(tmp_path), "--methods", "SIFT", "ORB", "--max-keypoints", "20"]
+@dataclass(frozen=True, kw_only=True)
+class Verb(Count, Evaluation):
+    """The same as a verb."""
+
+
+@pytest.fixture
+def picture(tmp_path):
+    image = np.random.default_rng(0).integers(0, 255, (96, 128, 3), dtype=np.uint8)
+    write_image(tmp_path / "photos" / "a.png", image)
+    return tmp_path / "photos" / "a.png"
+
+
+def test_a_benchmark_runs_all_methods_under_the_same_options_and_prints_their_table(picture, tmp_path, capsys):
+    options = ["--out", str(tmp_path / "out"), "--methods", "SIFT", "ORB", "--max-keypoints", "20"]
     verb = parse(Verb, [*options, "--matcher.mutual.max-ratio", "0.9"], "traqpoint eval count")
     assert verb.matcher == MatcherConfig(mutual=MutualConfig(max_ratio=0.9))
-    assert verb.run() == 0
+    assert verb.on({"a.png": picture}).run() == 0
     table = capsys.readouterr().out
     assert table.startswith("**count · noise**")
-    assert (tmp_path / "table.md").read_text() == table
-    assert Result.load(tmp_path / "ORB/result.json").stats["points"] == len(build_method("ORB", 20)(picture())) > 0
+    assert (tmp_path / "out/table.md").read_text() == table
+    points = Result.load(tmp_path / "out/ORB/result.json").stats["points"]
+    assert points == len(build_method("ORB", 20)(picture)) > 0
 
 
 def test_the_settings_hold_what_numbers_depend_on_and_not_where_they_go(tmp_path):
     one = parse(Verb, ["--out", str(tmp_path / "a"), "--methods", "SIFT", "--device", "cpu"], "eval")
     two = parse(Verb, ["--out", str(tmp_path / "b"), "--methods", "ORB"], "eval")
     seeded = parse(Verb, ["--out", str(tmp_path / "a"), "--methods", "SIFT", "--seed", "3"], "eval")
-    assert one.settings() == two.settings() != seeded.settings()
+    assert one.settings("") == two.settings("") != seeded.settings("")
+    places = (parse(Pose, ["truth", "--out", str(tmp_path / name)], "eval").settings("") for name in "ab")
+    assert next(places) == next(places)
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "words"),
+    [
+        (Pose, "PATH", "A text list in SuperGlue's format"),
+        (Pose, "--shuffles", "random orders of the matches"),
+        (Localization, "PATH", "Folder that the model's image names start from"),
+        (Tracks, "--methods", "module:build"),
+        (Sfm, "--pairs", "exhaustive"),
+    ],
+)
+def test_the_help_is_that_of_the_benchmark(kind, option, words, capsys):
+    with pytest.raises(SystemExit):
+        parse(kind, ["--help"], "traqpoint eval")
+    shown = capsys.readouterr().out
+    text = " ".join(shown.replace("│", " ").split())
+    assert option in shown and words in text
+    assert " ".join(kind.__mro__[1].__doc__.split())[:60] in text

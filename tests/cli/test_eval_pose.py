@@ -94,19 +94,19 @@ def test_what_is_missing_stops_the_run_or_counts_as_failed(corner, tmp_path, cap
 
 
 @pytest.mark.parametrize(
-    ("args", "reason"),
+    ("args", "code", "reason"),
     [
-        (["{corner}/none.txt", "--images", "{corner}"], "none.txt: no such"),
-        (["{corner}/pairs.txt"], "images"),
-        (["{corner}", "--images", "{corner}"], "no scene_info"),
-        (["{corner}/pairs.txt", "--images", "{corner}", "--shuffles", "0"], "shuffles"),
-        (["{corner}/pairs.txt", "--images", "{corner}", "--max-pairs", "0"], "at least 1 pair"),
-        (["{corner}/pairs.txt", "--images", "{corner}", "--estimators"], "at least one estimator"),
+        (["{corner}/none.txt", "--images", "{corner}"], 1, "none.txt: no such"),
+        (["{corner}/pairs.txt"], 1, "images"),
+        (["{corner}", "--images", "{corner}"], 1, "no scene_info"),
+        (["{corner}/pairs.txt", "--images", "{corner}", "--shuffles", "0"], 2, "shuffles must be at least 1, got 0"),
+        (["{corner}/pairs.txt", "--images", "{corner}", "--max-pairs", "0"], 1, "at least 1 pair"),
+        (["{corner}/pairs.txt", "--images", "{corner}", "--estimators"], 2, "at least one estimator"),
     ],
 )
-def test_bad_input_is_one_line(args, reason, corner, tmp_path, capsys):
+def test_bad_input_is_one_line(args, code, reason, corner, tmp_path, capsys):
     filled = [arg.format(corner=corner) for arg in args]
-    assert run(filled[0], "--out", tmp_path, "--methods", "SIFT", *filled[1:]) == 1
+    assert run(filled[0], "--out", tmp_path, "--methods", "SIFT", *filled[1:]) == code
     error = capsys.readouterr().err.strip()
     assert reason in error and len(error.splitlines()) == 1
 

@@ -59,10 +59,10 @@ def test_methods_are_compared_on_the_same_windows_and_curves_are_drawn(recording
     assert run(out, *options) == 0
     assert capsys.readouterr().out == table
     # Another threshold is judged from the same features.
-    before = (out / "SIFT" / "features" / "0000" / "0000.npz").stat().st_mtime_ns
+    before = (out / "predictions" / "SIFT" / "features" / "0000" / "0000.npz").stat().st_mtime_ns
     assert run(out, *options, "--threshold-px", "0.01") == 0
     assert Result.load(out / "SIFT" / "result.json").stats["completeness"] < sift.stats["completeness"]
-    assert (out / "SIFT" / "features" / "0000" / "0000.npz").stat().st_mtime_ns == before
+    assert (out / "predictions" / "SIFT" / "features" / "0000" / "0000.npz").stat().st_mtime_ns == before
 
 
 def test_photos_become_homography_sequences(photos, tmp_path, capsys):

@@ -262,7 +262,8 @@ def test_help_starts_without_torch_or_opencv():
         "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
         "heavy = {'torch', 'cv2', 'h5py', 'pycolmap'} & set(sys.modules)\nassert not heavy, heavy"
     )
-    verbs = ("extract", "match", "track", "info", "train descriptor", "train policy", "data megadepth-sequences")
+    verbs = ["extract", "match", "track", "info", "train descriptor", "train policy", "data megadepth-sequences"]
+    verbs += [verb for verb in cli.VERBS if verb.startswith("eval ")]
     for args in (["--help"], *([*verb.split(), "--help"] for verb in verbs)):
         environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
         subprocess.run([sys.executable, "-c", code, *args], check=True, stdout=subprocess.DEVNULL, env=environment)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from traqpoint.errors import ConfigError, DataError, FormatError
+from traqpoint.evaluation.benchmarks.track_sets import in_memory
 from traqpoint.evaluation.methods.method import build_method, label
 from traqpoint.evaluation.predict import predict, predict_sequences
 from traqpoint.geometry.warp import HomographyGeometry
@@ -187,25 +188,39 @@ def test_an_empty_folder_is_no_method(tmp_path):
 
 
 def sequences():
-    for i in range(2):
-        frames = torch.zeros(1, 3, 3, 32, 40)
-        geometry = HomographyGeometry(torch.eye(3).expand(1, 3, 3, 3), torch.ones(1, 3, 32, 40).bool())
-        yield f"s{i}", SequenceBatch(frames, geometry)
+    frames = torch.zeros(1, 3, 3, 32, 40)
+    geometry = HomographyGeometry(torch.eye(3).expand(1, 3, 3, 3), torch.ones(1, 3, 32, 40).bool())
+    return in_memory("black", [SequenceBatch(frames, geometry)] * 2)
 
 
 def test_frames_of_sequences_are_kept_by_name_and_not_done_again(tmp_path):
-    method = Grid()
-    store = predict_sequences(sequences(), method, tmp_path / "out")
-    assert store.names() == [f"s{i}/{t:04}" for i in range(2) for t in range(3)]
-    assert store.read("s1/0002").image_size == (40, 32)
-    (tmp_path / "out/s1/0002.npz").unlink()
-    predict_sequences(sequences(), method, tmp_path / "out")
+    method, seen = Grid(), []
+    store = predict_sequences(sequences(), method, tmp_path, progress=lambda *now: seen.append(now)).features
+    assert store.names() == [f"000{i}/{t:04}" for i in range(2) for t in range(3)]
+    assert store.read("0001/0002").image_size == (40, 32) and seen == [(1, 2), (2, 2)]
+    (tmp_path / "features/0001/0002.npz").unlink()
+    predict_sequences(sequences(), method, tmp_path)
     assert method.calls == 7
     with pytest.raises(ConfigError, match="max_keypoints"):
-        predict_sequences(sequences(), Grid(GridConfig(max_keypoints=8)), tmp_path / "out")
+        predict_sequences(sequences(), Grid(GridConfig(max_keypoints=8)), tmp_path)
 
 
 def test_stored_features_of_frames_are_looked_up_by_the_same_names(tmp_path):
-    store = predict_sequences(sequences(), Grid(), tmp_path / "out")
-    again = predict_sequences(sequences(), build_method(f"features:{store.path}"), tmp_path / "again")
-    assert torch.equal(again.read("s0/0001").keypoints, store.read("s0/0001").keypoints)
+    store = predict_sequences(sequences(), Grid(), tmp_path / "out").features
+    stored = build_method(f"features:{tmp_path / 'out/features'}")
+    again = predict_sequences(sequences(), stored, tmp_path / "again").features
+    assert torch.equal(again.read("0000/0001").keypoints, store.read("0000/0001").keypoints)
+
+
+def test_in_memory_there_is_the_same_and_nothing_on_disk(images, tmp_path, monkeypatch):
+    images["scene/2.png"].write_bytes(b"not a picture")
+    kept = predict(images, PAIRS, Grid(), tmp_path / "out")
+    monkeypatch.chdir(tmp_path / "out")
+    before = sorted(tmp_path.rglob("*"))
+    found = predict(images, PAIRS, Grid())
+    assert sorted(tmp_path.rglob("*")) == before and found.folder is None
+    assert (found.protocol, found.failed) == (kept.protocol, kept.failed) and len(found.failed) == 1
+    assert torch.equal(found.pair(*PAIRS[0])[2].indices, kept.pair(*PAIRS[0])[2].indices)
+    assert found.pair(*PAIRS[1]) is None
+    frames = predict_sequences(sequences(), Grid())
+    assert frames.features.names() == predict_sequences(sequences(), Grid(), tmp_path / "s").features.names()

@@ -6,7 +6,7 @@ import research_data
 import torch
 
 import traqpoint as tp
-from traqpoint.evaluation.methods.peers import build_peer
+from traqpoint.evaluation.methods.method import build_method
 from traqpoint.geometry.homography import apply_homography, check_homography
 from traqpoint.geometry.pixels import opencv_from_colmap
 from traqpoint.image import read_image, to_tensor
@@ -29,7 +29,7 @@ def correct_matches(method, target: int, threshold_px: float) -> tuple[int, floa
 def test_most_matches_across_a_real_change_of_view_are_right_and_more_are_exact_than_orbs():
     extractor = tp.Extractor("traqpoint-s", max_keypoints=2048, device="cpu")
     assert correct_matches(extractor, 3, 3.0)[1] > 0.7
-    assert correct_matches(extractor, 3, 1.0)[0] > correct_matches(build_peer("ORB", 2048), 3, 1.0)[0]
+    assert correct_matches(extractor, 3, 1.0)[0] > correct_matches(build_method("ORB", 2048), 3, 1.0)[0]
 
 
 def test_a_homography_shifted_by_half_a_pixel_is_noticed():

@@ -14,11 +14,14 @@ import traqpoint as tp
 from traqpoint.cli.main import main
 from traqpoint.data.config import DataConfig
 from traqpoint.data.mixture import build_source
+from traqpoint.evaluation import TracksBenchmark, run_benchmark
 from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.sampling import sample
 from traqpoint.image import read_image, write_image
 from traqpoint.io.stores import open_features, open_matches
 from traqpoint.models.traqpoint import TraqPoint
+from traqpoint.policy.combination import COMBINATIONS
+from traqpoint.policy.reward_config import RewardConfig
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -136,3 +139,40 @@ def test_own_backbone(tmp_path):
     assert main(["train", "policy", "--out", str(second), *loop, *start, *worlds]) == 0
     kept = TraqPoint.from_pretrained(second / "traqpoint.safetensors").descriptor
     assert torch.equal(kept.backbone.levels[0].weight, trained.backbone.levels[0].weight)
+
+
+def test_own_method(tmp_path):
+    """A file outside of the package is judged beside SIFT, under its own name, and finds planes that move."""
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    for i in range(2):
+        write_image(tmp_path / "photos" / f"{i}.png", cv2.resize(np.roll(noise, i, 0), (400, 400)))
+    mild = TracksBenchmark(photos=tmp_path / "photos", frames=3, difficulty=0.1, max_keypoints=200)
+    own, sift = run_benchmark(mild, [f"{EXAMPLES / 'own_method.py'}:build", "SIFT"])[""]
+    assert (own.method, sift.method) == ("own_method", "SIFT")
+    assert own.stats["keypoints"] == 200 and own.stats["completeness"] > 0.6
+    assert own.protocol["extractor"]["name"].endswith("own_method.py:build")
+
+
+def test_own_benchmark(frames, monkeypatch, capsys):
+    """A still camera's matches are all right, whatever the light; those of one that moves by 3 px are not."""
+    still = frames.parent / "still"
+    for t in range(3):
+        write_image(still / f"{t}.png", (read_image(frames / "0.png") * (1 - 0.1 * t)).astype(np.uint8))
+    run("own_benchmark.py", monkeypatch, str(still), "--methods", "SIFT", "ORB")
+    table = capsys.readouterr().out
+    assert table.startswith("**still camera · still (pairs 2)") and "| ORB |" in table
+    module = runpy.run_path(str(EXAMPLES / "own_benchmark.py"))
+    precision = {
+        folder.name: tp.run_benchmark(module["StillCamera"](folder=folder, threshold_px=2), ["SIFT"])[""][0].stats[
+            "precision"
+        ]
+        for folder in (still, frames)
+    }
+    assert precision["still"] > 0.9 and precision["frames"] < 0.1
+
+
+def test_own_combination():
+    """The lowest term counts, whatever it weighs."""
+    worst = COMBINATIONS[RewardConfig(combination=f"{EXAMPLES / 'reward_term.py'}:worst").combination]
+    lowest = worst([torch.tensor([[0.25, 0.75]]), torch.tensor([[0.5, 0.5]])], (1.0, 0.5))
+    assert lowest.tolist() == [[0.25, 0.5]]

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from traqpoint.errors import ConfigError
-from traqpoint.evaluation.benchmarks.pose import translation_angle_deg
+from traqpoint.evaluation.metrics.pose import translation_angle_deg
 from traqpoint.geometry.epipolar import angle_between, fundamental_from_pose, sampson_distance
 from traqpoint.geometry.homography import apply_homography
 from traqpoint.geometry.transforms import rigid, rotation_from_quaternion

@@ -16,7 +16,7 @@ def test_the_picture_shows_the_plane_of_motion_with_the_longest_way_to_the_right
     line[:, 2] = np.arange(5)
     plot_paths({"SIFT": line}, tmp_path / "line.png", truth=line)
     square = np.array([[0.0, 0, 0], [1, 0, 0], [1, 0, 1], [0, 0, 1]])
-    plot_paths({"SIFT": square, "ours": square + 0.1}, tmp_path / "square.png", title="square")
+    plot_paths({"SIFT": square, "traqpoint-s": square + 0.1}, tmp_path / "square.png", title="square")
     low, high = (read_image(tmp_path / name).shape[0] for name in ("line.png", "square.png"))
     assert 2 * low < high
     picture = read_image(tmp_path / "square.png").reshape(-1, 3).astype(int)

@@ -34,6 +34,16 @@ def test_every_method_has_its_own_colour_which_does_not_depend_on_the_others():
     assert len(set(method_colours(["mine-a", "mine-b"]).values())) == 2
 
 
+def test_whoever_is_unknown_is_not_drawn_as_ours(tmp_path, drawn):
+    names = ["traqpoint-s", "TraqPoint", "stranger", "another", *METHODS[1:]]
+    colours = method_colours(names)
+    assert len(set(colours.values())) == len(names)
+    assert method_colours(["stranger", "traqpoint-s"])["traqpoint-s"] == method_colours(METHODS)["traqpoint-s"]
+    plot_curves({name: (np.arange(2), np.arange(2)) for name in names}, tmp_path / "c.png", "x", "y")
+    widths = {line.get_label(): line.get_linewidth() for line in drawn[0].get_lines()}
+    assert widths["traqpoint-s"] == widths["TraqPoint"] > widths["stranger"] == widths["SIFT"]
+
+
 def test_curves_are_drawn_with_ours_on_top(tmp_path, drawn):
     x = np.arange(5.0)
     plot_curves({name: (x, x * i) for i, name in enumerate(METHODS)}, tmp_path / "a/curves.png", "x", "y", "title")

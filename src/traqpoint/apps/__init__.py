@@ -1,1 +1,1 @@
-"""Layer 4: programs made of everything below, each behind one verb of the command line."""
+"""Layer 6: programs made of everything below, each behind one verb of the command line."""

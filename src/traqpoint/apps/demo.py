@@ -20,8 +20,8 @@ from traqpoint.apps.demo_pictures import draw_pair, write_stack, write_trails
 from traqpoint.apps.demo_scenes import FLIGHT, FLIGHT_SEED, PHOTOGRAPHS, camera_flight, motorcycle, require_pictures
 from traqpoint.data.worlds.config import WorldsConfig
 from traqpoint.errors import DataError
-from traqpoint.evaluation.methods.peers import build_peer
-from traqpoint.evaluation.metrics.tracks import NO_SCORES, Method, TrackScores, track_scores
+from traqpoint.evaluation.methods.method import Method, build_method
+from traqpoint.evaluation.metrics.tracks import NO_SCORES, TrackScores, track_scores
 from traqpoint.evaluation.metrics.video_tracks import LONG_TRACK, video_track_scores
 from traqpoint.files import write_json
 from traqpoint.geometry.warp import DepthGeometry
@@ -75,7 +75,7 @@ def run_demo(
     require_pictures()
     out = _folder(out)
     limit = extractor.config.max_keypoints
-    methods: dict[str, Method] = {OURS: extractor, **{name: build_peer(name, limit) for name in CLASSICAL}}
+    methods: dict[str, Method] = {OURS: extractor, **{name: build_method(name, limit) for name in CLASSICAL}}
     tick = _Ticker(progress, total=len(methods) * (2 + flight.num_frames) + flight.num_frames)
 
     pair = motorcycle()

@@ -7,16 +7,13 @@ from pathlib import Path
 
 from traqpoint.data.testsets.odometry import read_image_sequence
 from traqpoint.errors import ConfigError
-from traqpoint.evaluation.benchmarks.odometry import evaluate_odometry, odometry_pairs
-from traqpoint.evaluation.predict import predict
+from traqpoint.evaluation.benchmarks.odometry import OdometryBenchmark
 from traqpoint.evaluation.result import Result
 from traqpoint.files import atomic
 from traqpoint.image import list_images, write_image
 from traqpoint.inference.extractor import Extractor
-from traqpoint.io.trajectory import Trajectory, write_kitti, write_tum
+from traqpoint.io.trajectory import Trajectory
 from traqpoint.io.video import read_frames
-from traqpoint.matching.config import MatcherConfig
-from traqpoint.odometry.estimate import OdometryConfig
 from traqpoint.progress import Bar, no_bar
 from traqpoint.viz.paths import plot_paths
 
@@ -26,8 +23,7 @@ def images_to_path(
     calibration: str | Path,
     out: str | Path,
     extractor: Extractor,
-    config: OdometryConfig,
-    matcher: MatcherConfig | None = None,
+    odometry: OdometryBenchmark,
     every: int = 1,
     max_frames: int | None = None,
     bar: Bar = no_bar,
@@ -44,15 +40,11 @@ def images_to_path(
     source, out = Path(source), Path(out)
     paths = list_images(source)[::every][:max_frames] if source.is_dir() else _frames(source, out, every, max_frames)
     sequence = read_image_sequence(paths, calibration)
-    pairs = odometry_pairs(sequence, config)
     with bar("vo") as progress:
-        found = predict(sequence.images, pairs, extractor, out, matcher, progress=progress)
-    result = evaluate_odometry(sequence, found, config)
-    path = Trajectory.from_arrays(result.arrays["timestamps"], result.arrays["estimate"])
-    write_tum(out / "path_tum.txt", path)
-    write_kitti(out / "path_kitti.txt", path)
+        result = odometry.on(sequence).judge(extractor, out, progress)
     result.save(out / "result.json")
-    plot_paths({result.method: path.centres.numpy()}, out / "path.png", unit="first step", title=source.name)
+    centres = Trajectory.from_arrays(result.arrays["timestamps"], result.arrays["estimate"]).centres
+    plot_paths({result.method: centres.numpy()}, out / "path.png", unit="first step", title=source.name)
     return result
 
 

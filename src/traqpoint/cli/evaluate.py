@@ -1,126 +1,85 @@
-"""What all ``traqpoint eval`` verbs share, and ``traqpoint eval compare``."""
+"""``traqpoint eval …``: each benchmark's options, with where results go and which methods are judged."""
 
 from __future__ import annotations
 
-import dataclasses
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
 from traqpoint.cli.common import progress_bar
-from traqpoint.errors import ConfigError, MissingDependencyError
-from traqpoint.matching.config import MatcherConfig
-
-if TYPE_CHECKING:
-    from traqpoint.evaluation.methods.method import Method
-    from traqpoint.evaluation.predict import Predictions
-    from traqpoint.evaluation.result import Result
-    from traqpoint.inference.pairs import Pair
-    from traqpoint.matching.config import RobustConfig
-    from traqpoint.progress import Progress
-
-_NOT_SETTINGS = frozenset({"out", "methods", "peers", "max_keypoints", "long_side", "device"})
-"""Options that the numbers do not depend on, or that each method's own description holds."""
-
-
-@contextmanager
-def picture() -> Iterator[None]:
-    """Numbers do not fail for want of matplotlib: it is told in a warning."""
-    try:
-        yield
-    except MissingDependencyError as error:
-        warnings.warn(f"no plot: {error}", stacklevel=2)
+from traqpoint.evaluation.benchmark import Benchmark
+from traqpoint.evaluation.benchmarks.homography import HomographyBenchmark
+from traqpoint.evaluation.benchmarks.localization import LocalizationBenchmark
+from traqpoint.evaluation.benchmarks.odometry import OdometryBenchmark
+from traqpoint.evaluation.benchmarks.pose import PoseBenchmark
+from traqpoint.evaluation.benchmarks.sfm import SfmBenchmark
+from traqpoint.evaluation.benchmarks.tracks import TracksBenchmark
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalOptions:
-    """Options of every benchmark."""
+class Evaluation(Benchmark):
+    """What every verb adds to its benchmark."""
 
     out: Path
     """Folder for predictions, results and the table; what is finished there is not done again."""
     methods: tuple[str, ...] = ("traqpoint-s",)
-    """Packaged weights, weight files, SIFT RootSIFT ORB AKAZE XFeat ALIKED-T16 ALIKED-N16 DISK, kornia:CLASS,
-    features:PATH (computed elsewhere: npz folder or hloc .h5)."""
+    """Packaged weights, weight files, SIFT RootSIFT ORB AKAZE XFeat ALIKED-T16 ALIKED-N16 ALIKED-N16rot ALIKED-N32
+    DISK, kornia:CLASS, features:PATH (computed elsewhere: npz folder or hloc .h5), or your own, module:build or
+    file.py:build (docs/evaluation.md)."""
     peers: Path | None = None
     """Folder with the weights of other methods; without it kornia downloads them."""
-    max_keypoints: int = 2048
-    """Per image, the same for every method."""
-    long_side: int | None = None
-    """Shrink larger images to this many pixels, the same for every method."""
-    matcher: MatcherConfig = dataclasses.field(default_factory=MatcherConfig)
-    """How descriptors are matched, the same for every method."""
-    missing: Literal["error", "skip"] = "error"
-    """Images of the data set that are not there: stop, or count what needs them as failed."""
-    seed: int = 0
-    """Of random estimators."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
 
-    def evaluate(self, judge: Callable[[Method, Path, Progress], Result]) -> list[Result]:
-        """Build the methods, judge each in its folder below `out`, print the table and draw ``out/plot.png``.
-
-        judge: (method, folder, progress) -> Result, called for what is not finished with the same options.
-        """
-        from traqpoint.evaluation.methods.method import build_method, label
+    def run(self) -> int:
         from traqpoint.evaluation.result import markdown_table
-        from traqpoint.evaluation.run import run_methods
-        from traqpoint.viz.benchmarks import plot_benchmark
+        from traqpoint.evaluation.run import run_benchmark
 
-        if not self.methods:
-            raise ConfigError("at least one method is needed")
-        methods = [
-            build_method(name, self.max_keypoints, self.long_side, self.peers, self.device) for name in self.methods
-        ]
-
-        def judge_with_bar(method: Method, folder: Path) -> Result:
-            with progress_bar(label(method)) as progress:
-                return judge(method, folder, progress)
-
-        results = run_methods(methods, self.out, judge_with_bar, settings=self.settings())
-        print(markdown_table(results))
-        arrays, stats = {r.method: r.arrays for r in results}, {r.method: r.stats for r in results}
-        with picture():
-            plot_benchmark(results[0].benchmark, arrays, stats, self.out / "plot.png", self.out.name)
-        return results
-
-    def settings(self) -> dict[str, Any]:
-        """What the numbers depend on besides the method."""
-        return {key: value for key, value in dataclasses.asdict(self).items() if key not in _NOT_SETTINGS}
+        tables = run_benchmark(self, self.methods, self.out, peers=self.peers, device=self.device, bar=progress_bar)
+        for results in tables.values():
+            print(markdown_table(results))
+        return 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class EstimatorOptions(EvalOptions):
-    """Options of benchmarks whose numbers depend on a robust estimator."""
+class Pose(PoseBenchmark, Evaluation):
+    __doc__ = PoseBenchmark.__doc__
+    truth: tyro.conf.Positional[Path]
 
-    estimators: tuple[Literal["opencv-ransac", "opencv-magsac", "poselib"], ...] = ("opencv-ransac",)
-    """The numbers of different estimators cannot be compared: each has a folder and a table of its own."""
-    threshold_px: float | None = None
-    """Inlier threshold. By default 3 for homographies; for poses 0.5 (OpenCV's RANSAC), 1 (MAGSAC) and 2 (PoseLib)."""
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.upright is None:
+            object.__setattr__(self, "upright", self.out / "upright")
 
-    def evaluate_each(
-        self, images: Mapping[str, Path], pairs: Sequence[Pair], score: Callable[[Predictions, RobustConfig], Result]
-    ) -> int:
-        """Score the matches of `pairs` with each estimator; all start from the same predictions."""
-        from traqpoint.evaluation.methods.method import label
-        from traqpoint.evaluation.predict import predict
-        from traqpoint.matching.config import RobustConfig
 
-        if not self.estimators:
-            raise ConfigError("at least one estimator is needed")
-        for estimator in self.estimators:
-            robust = RobustConfig(estimator, self.threshold_px)
+@dataclass(frozen=True, kw_only=True)
+class Homography(HomographyBenchmark, Evaluation):
+    __doc__ = HomographyBenchmark.__doc__
+    folder: tyro.conf.Positional[Path]
 
-            def judge(method: Method, out: Path, progress: Progress, robust: RobustConfig = robust) -> Result:
-                folder = self.out / "predictions" / label(method)
-                return score(predict(images, pairs, method, folder, self.matcher, self.missing, progress), robust)
 
-            dataclasses.replace(self, out=self.out / estimator, estimators=(estimator,)).evaluate(judge)
-        return 0
+@dataclass(frozen=True, kw_only=True)
+class Tracks(TracksBenchmark, Evaluation):
+    __doc__ = TracksBenchmark.__doc__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vo(OdometryBenchmark, Evaluation):
+    __doc__ = OdometryBenchmark.__doc__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sfm(SfmBenchmark, Evaluation):
+    __doc__ = SfmBenchmark.__doc__
+    images: tyro.conf.Positional[Path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Localization(LocalizationBenchmark, Evaluation):
+    __doc__ = LocalizationBenchmark.__doc__
+    model: tyro.conf.Positional[Path]
+    images: tyro.conf.Positional[Path]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,17 +40,15 @@ class Vo(ExtractorOptions):
 
     def run(self) -> int:
         from traqpoint.apps.vo import images_to_path
-        from traqpoint.matching.config import RobustConfig
-        from traqpoint.odometry.estimate import OdometryConfig
+        from traqpoint.evaluation.benchmarks.odometry import OdometryBenchmark
 
-        config = OdometryConfig(mode=self.mode, scale="none", robust=RobustConfig(self.estimator))
+        odometry = OdometryBenchmark(mode=self.mode, scale="none", estimator=self.estimator, matcher=self.matcher)
         result = images_to_path(
             self.source,
             self.calibration,
             self.out,
             self.extractor(),
-            config,
-            self.matcher,
+            odometry,
             self.every,
             self.max_frames,
             progress_bar,

@@ -46,7 +46,7 @@ class Mixture:
         return {key: why for source, _ in self.sources for key, why in unreadable(source).items()}
 
     def at(self, progress: float) -> Mixture:
-        """See base.at."""
+        """See data.source.at."""
         return Mixture([(at(source, progress), weight) for source, weight in self.sources])
 
     def taught(self, describe: Describe) -> Mixture:

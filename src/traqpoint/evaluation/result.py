@@ -25,7 +25,7 @@ class Result:
     """What a benchmark says of one method."""
 
     benchmark: str
-    """pose, homography, tracks, vo, sfm, localization."""
+    """The benchmark's kind: pose, homography, tracks, odometry, sfm, localization."""
     method: str
     """Label."""
     stats: dict[str, float]

@@ -1,1 +1,1 @@
-"""Layer 4: the networks in other runtimes."""
+"""Layer 5: the networks in other runtimes."""

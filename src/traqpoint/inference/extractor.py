@@ -22,7 +22,7 @@ from traqpoint.types import Features
 Image = str | Path | np.ndarray | Tensor
 
 _BATCH_PIXELS = 1 << 22
-"""Thirteen VGA images: more work than a large GPU's kernels take to start. Larger images fill it alone."""
+"""Thirteen VGA images. Set by reasoning, to be measured: enough to fill a GPU, and larger images fill it alone."""
 
 
 class Extractor:

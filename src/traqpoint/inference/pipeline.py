@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from traqpoint.device import resolve_device
-from traqpoint.errors import ConfigError, DataError, FormatError, ImageError
+from traqpoint.errors import ConfigError, DataError, FormatError, ImageError, TraqPointError
 from traqpoint.files import claim, read_settings
-from traqpoint.inference.images import Images, in_groups, name_images, read_ahead
+from traqpoint.inference.images import Images, Read, in_groups, name_images, read_ahead
 from traqpoint.inference.pairs import Pair, without_repeats
 from traqpoint.inference.settings import describe_extractor, settings_path
+from traqpoint.inference.source import FeatureSource, by_name
 from traqpoint.io.stores import FeatureStore, Format, MatchStore, find_features, resolve_output
 from traqpoint.matching.config import MatcherConfig
 from traqpoint.matching.run import Matcher, build_matcher
@@ -44,7 +45,7 @@ class Outcome:
 def extract_folder(
     images: Images,
     out: str | Path,
-    extractor: Callable[[np.ndarray], Features],
+    extractor: Callable[[np.ndarray], Features] | FeatureSource,
     format: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -69,7 +70,7 @@ def extract_folder(
 def extract_into(
     store: FeatureStore,
     images: Images,
-    extractor: Callable[[np.ndarray], Features],
+    extractor: Callable[[np.ndarray], Features] | FeatureSource,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Outcome:
@@ -80,9 +81,9 @@ def extract_into(
     skipped = tuple(name for name, _ in named if name not in dict(pending))
     done, failed = [], []
     for group in in_groups(read_ahead(pending), getattr(extractor, "batch_pixels", 0)):
-        found = _extracted([image for _, _, image in group], extractor)
+        found = _extracted(group, extractor)
         for (name, path, _), features in zip(group, found, strict=True):
-            if isinstance(features, ImageError):
+            if isinstance(features, TraqPointError):
                 failed.append(_line(features, path))
             else:
                 store.write(name, features, path)
@@ -92,16 +93,16 @@ def extract_into(
     return Outcome(tuple(done), skipped, tuple(failed))
 
 
-def _extracted(images: list[np.ndarray | ImageError], extractor: Any) -> list[Features | ImageError]:
+def _extracted(group: list[Read], extractor: Any) -> list[Features | TraqPointError]:
     """Features of each image, or why there are none; several images share a forward pass."""
-    if len(images) > 1:
+    if len(group) > 1:
         with suppress(ImageError):  # then one by one, to learn which it is
-            return extractor.batch(images)
-    found: list[Features | ImageError] = []
-    for image in images:
+            return extractor.batch([image for _, _, image in group])
+    found: list[Features | TraqPointError] = []
+    for name, _, image in group:
         try:
-            found.append(image if isinstance(image, ImageError) else extractor(image))
-        except ImageError as error:
+            found.append(image if isinstance(image, ImageError) else by_name(extractor)(name, image))
+        except (ImageError, FormatError) as error:
             found.append(error)
     return found
 

@@ -95,6 +95,16 @@ class Odometry:
         lost[0] = False
         return lost
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What went wrong, in words with counts."""
+        lost = int(self.lost.sum())
+        lines = (
+            (lost, f"{lost} of {len(self.lost)} frames lost: they repeat the last motion"),
+            (self.unscaled, f"{self.unscaled} steps share too few points with the step before: its length is kept"),
+        )
+        return tuple(line for count, line in lines if count)
+
 
 @dataclass(frozen=True)
 class _Step:

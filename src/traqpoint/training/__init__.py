@@ -1,1 +1,1 @@
-"""Layer 4: pure steps, and the loop that owns time."""
+"""Layer 5: pure steps, and the loop that owns time."""

@@ -1,4 +1,4 @@
-"""Curves and bars of evaluations, in one style: one colour per method in every plot, ours drawn on top."""
+"""Curves and bars of evaluations, in one style: one colour per method in every plot, ours warm and drawn on top."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ _PEERS = {
     "XFeat": "#2ca02c",
     "ALIKED-T16": "#c5a3e0",
     "ALIKED-N16": "#8e5bb5",
+    "ALIKED-N16rot": "#5e3c99",
+    "ALIKED-N32": "#e377c2",
     "DISK": "#8c564b",
 }
 _OURS = ("#e4572e", "#f2a33a", "#b3123f", "#f58ea8")
-"""Whoever is no known peer, in order."""
+"""Of our weights, which are called traqpoint-…, in order."""
+_OTHERS = ("#17becf", "#5f6f52", "#3d5a80", "#b08968", "#7fc8a9", "#6d6875")
+"""Of whoever is not known here, in order."""
 _TEXT, _GRID = "#333333", "#e3e3e3"
 _SIZE_INCHES, _DPI = (7.2, 4.0), 140
 """1008 x 560 px: legible where a README shows it at two thirds."""
@@ -31,10 +35,18 @@ Curve = tuple[np.ndarray, np.ndarray]
 
 
 def method_colours(labels: Sequence[str]) -> dict[str, str]:
-    """A colour per method: the same one in every plot for known peers, warm ones for all others."""
-    others = [label for label in labels if label not in _PEERS]
-    warm = {label: _OURS[i % len(_OURS)] for i, label in enumerate(others)}
-    return {label: _PEERS.get(label) or warm[label] for label in labels}
+    """A colour per method: known peers the same one in every plot, ours warm ones, all others their own."""
+    colours = dict(_PEERS)
+    ours = [label for label in labels if is_ours(label)]
+    others = [label for label in labels if label not in _PEERS and not is_ours(label)]
+    for some, palette in ((ours, _OURS), (others, _OTHERS)):
+        colours |= {label: palette[i % len(palette)] for i, label in enumerate(some)}
+    return {label: colours[label] for label in labels}
+
+
+def is_ours(label: str) -> bool:
+    """Whether a method is a network of this package by its name."""
+    return label.lower().startswith("traqpoint")
 
 
 def plot_curves(curves: Mapping[str, Curve], path: str | Path, xlabel: str, ylabel: str, title: str = "") -> None:
@@ -48,7 +60,7 @@ def plot_curves(curves: Mapping[str, Curve], path: str | Path, xlabel: str, ylab
 
     def draw(axes: Any, colours: dict[str, str]) -> None:
         for label, (x, y) in curves.items():
-            ours = label not in _PEERS
+            ours = is_ours(label)
             axes.plot(
                 x,
                 y,

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ import torch
 pycolmap = pytest.importorskip("pycolmap")
 
 from traqpoint.errors import ConfigError, DataError, FormatError  # noqa: E402
-from traqpoint.evaluation.benchmarks.sfm import evaluate_sfm, pair_errors_deg, pose_errors, read_truth  # noqa: E402
+from traqpoint.evaluation.benchmarks.sfm import Photos, SfmBenchmark  # noqa: E402
+from traqpoint.evaluation.metrics.reconstruction import pair_errors_deg, pose_errors  # noqa: E402
 from traqpoint.geometry.transforms import rotation_from_quaternion  # noqa: E402
 from traqpoint.io.colmap_model import load_reconstruction  # noqa: E402
 from traqpoint.io.npz import NpzMatches  # noqa: E402
 from traqpoint.sfm.config import MappingConfig  # noqa: E402
 from traqpoint.sfm.mapping import reconstruct  # noqa: E402
+from traqpoint.sfm.truth import read_truth  # noqa: E402
 
 ONE_THREAD = MappingConfig(num_threads=1)
 
@@ -39,17 +42,17 @@ def moved(pose, scale, R, t):
     return out
 
 
-def judge(scene, out, **options):
-    arguments = {"config": ONE_THREAD, "truth": scene.truth, "known_cameras": True, **options}
-    predictions = arguments.pop("predictions", scene.predictions)
-    return evaluate_sfm(predictions, scene.images, scene.pairs, out, "exact", out / "database.db", **arguments)
+def judge(scene, out, predictions=None, **options):
+    options = {"known_cameras": True, "true_model": scene.truth, **options}
+    photos = Photos("exact", scene.images, scene.pairs, options.pop("true_model"))
+    benchmark = SfmBenchmark(images=Path("images"), **options).on(photos)
+    return benchmark.score(predictions or scene.predictions, out=out)
 
 
 @pytest.mark.parametrize("mapper", ["incremental", "global"])
 def test_exact_features_give_the_exact_model(exact_scene, tmp_path, mapper):
     """All images registered, all points found once, no error."""
-    config = MappingConfig(mapper=mapper, num_threads=1)
-    result = judge(exact_scene, tmp_path, config=config)
+    result = judge(exact_scene, tmp_path, mappers=(mapper,))
     stats, extent = result.stats, exact_scene.truth.xyz.std()
     assert stats["registered"] == 9 and stats["registered_share"] == 1 and stats["points"] == 150
     assert stats["centre_error_max"] < 1e-3 * extent and stats["rotation_error_max_deg"] < 0.02
@@ -208,9 +211,9 @@ def test_wrong_truths_are_told(exact_scene, tmp_path):
         exact_scene.truth, images={f"x/{name}": view for name, view in exact_scene.truth.images.items()}
     )
     with pytest.raises(DataError, match="no pose of any image"):
-        judge(exact_scene, tmp_path, truth=others)
+        judge(exact_scene, tmp_path, true_model=others)
     with pytest.raises(DataError, match="need a truth"):
-        judge(exact_scene, tmp_path, truth=None)
+        judge(exact_scene, tmp_path, true_model=None)
     with pytest.raises(FormatError, match="nowhere"):
         read_truth(tmp_path / "nowhere")
 

@@ -10,11 +10,20 @@ from traqpoint.data.posed.colmap import ColmapSet
 from traqpoint.data.posed.frames import PosedSet
 from traqpoint.data.worlds.config import WorldsConfig
 from traqpoint.errors import ConfigError, DataError
-from traqpoint.evaluation.benchmarks.track_sets import covisible_set, homography_set, window_set, worlds_set
-from traqpoint.evaluation.metrics.tracks import bootstrap, evaluate_tracks, track_scores
+from traqpoint.evaluation.benchmarks.track_sets import (
+    covisible_set,
+    homography_set,
+    in_memory,
+    milder,
+    window_set,
+    worlds_set,
+)
+from traqpoint.evaluation.benchmarks.tracks import TracksBenchmark
+from traqpoint.evaluation.metrics.tracks import bootstrap, track_scores
+from traqpoint.evaluation.predict import Predictions, frame_names
 from traqpoint.geometry.warp import DepthGeometry
 from traqpoint.image import write_image
-from traqpoint.io.npz import NpzFeatures
+from traqpoint.io.memory import MemoryFeatures, MemoryMatches
 from traqpoint.types import Features, Frame, PointState, SequenceBatch, WarpedPoints
 
 SMALL = HomographyConfig(image_size=96, zoom=(1.2, 1.4), photometric=0.0, num_frames=4)
@@ -72,12 +81,15 @@ def perfect_features(sequence, noise=0.0, count=16, seed=0):
     return out
 
 
-def stored(folder, sequences, **noise):
-    store = NpzFeatures(folder)
+def judged(sequences, perfect=perfect_features, **options):
+    """The benchmark's result for features that know the truth."""
+    noise = {key: options.pop(key) for key in ("noise",) if key in options}
+    store = MemoryFeatures()
     for name, sequence in sequences:
-        for t, features in enumerate(perfect_features(sequence, **noise)):
-            store.write(f"{name}/{t:04}", features)
-    return store
+        for frame, features in zip(frame_names(name, sequence), perfect(sequence, **noise), strict=True):
+            store.write(frame, features)
+    found = Predictions("perfect", store, MemoryMatches(), {})
+    return TracksBenchmark(**options).on(sequences).score(found)
 
 
 def sources(photos):
@@ -90,9 +102,9 @@ def sources(photos):
 
 
 @pytest.mark.parametrize("kind", ["homographies", "windows", "covisible", "worlds"])
-def test_perfect_features_live_as_long_as_they_are_seen_whatever_the_source(photos, tmp_path, kind):
+def test_perfect_features_live_as_long_as_they_are_seen_whatever_the_source(photos, kind):
     sequences = sources(photos)[kind]
-    result = evaluate_tracks(sequences, stored(tmp_path / "f", sequences), "perfect", sequences.protocol)
+    result = judged(sequences)
     assert result.stats["completeness"] == result.stats["precision"] == result.stats["repeatability"] == 1
     assert result.stats["matching_score"] == pytest.approx(1, abs=0.02)  # a point may leave by rounding on the way back
     assert result.stats["survival"] == 1 and result.stats["completeness_low"] == 1
@@ -101,19 +113,19 @@ def test_perfect_features_live_as_long_as_they_are_seen_whatever_the_source(phot
     assert len(result.arrays["completeness"]) == len(sequences) == result.protocol["dataset"]["sequences"]
 
 
-def test_points_that_never_leave_are_found_in_every_frame(tmp_path):
+def test_points_that_never_leave_are_found_in_every_frame():
     sequences = window_set(Slope(8, size=(640, 480)), num_frames=4)
-    result = evaluate_tracks(sequences, stored(tmp_path, sequences), "perfect", sequences.protocol)
+    result = judged(sequences)
     assert result.stats["track_length"] == result.stats["track_length_low"] == 4
     assert result.arrays["length_histogram"].tolist() == [0, 0, 0, 32]
 
 
-def test_known_noise_is_the_known_error_at_every_distance(tmp_path):
+def test_known_noise_is_the_known_error_at_every_distance():
     sequences = window_set(Slope(8, size=(640, 480)), num_frames=4)
-    result = evaluate_tracks(sequences, stored(tmp_path, sequences, noise=1.25), "noisy", sequences.protocol)
+    result = judged(sequences, noise=1.25)
     assert result.stats["localization_px"] == pytest.approx(1.25, abs=1e-3)
     assert result.arrays["localization_px_at"] == pytest.approx([1.25] * 3, abs=1e-3)
-    strict = evaluate_tracks(sequences, NpzFeatures(tmp_path), "noisy", {}, threshold_px=1.0)
+    strict = judged(sequences, noise=1.25, threshold_px=1.0)
     assert strict.stats["completeness"] == 0 and np.isnan(strict.arrays["localization_px_at"]).all()
 
 
@@ -150,32 +162,25 @@ def test_a_point_that_leaves_the_view_no_longer_counts_for_survival():
     assert scores.visible_through == (1,) and scores.found_through == (1,)
 
 
-def test_unknown_truth_is_left_out_and_its_share_is_told(tmp_path):
+def test_unknown_truth_is_left_out_and_its_share_is_told():
     """The depth of the left half of the reference is unknown."""
-    (name, sequence), *_ = window_set(Slope(3, size=(640, 480)), num_frames=3)
+    (_, sequence), *_ = window_set(Slope(3, size=(640, 480)), num_frames=3)
     depth = sequence.geometry.depth.clone()
     depth[:, 0, :, :320] = torch.nan
     holes = SequenceBatch(sequence.images, DepthGeometry(depth, sequence.geometry.K, sequence.geometry.cam_from_world))
     features = perfect_features(sequence)
-    store = NpzFeatures(tmp_path)
-    for t, found in enumerate(features):
-        store.write(f"{name}/{t:04}", found)
     known = int((features[0].keypoints[:, 0] > 320).sum())
-    result = evaluate_tracks([(name, holes)], store, "perfect", {})
+    result = judged(in_memory("holes", [holes]), lambda _: features)
     assert 0 < known < 16
     assert result.stats["completeness"] == result.stats["precision"] == 1
     expected = f"{(16 - known) * 2} of 32"
     assert expected in result.notes[0] and f"{(16 - known) / 16:.1%}" in result.notes[0]
 
 
-def test_a_method_without_keypoints_scores_zero_and_it_is_told(tmp_path):
+def test_a_method_without_keypoints_scores_zero_and_it_is_told():
     sequences = window_set(Slope(8), num_frames=4)
-    store = NpzFeatures(tmp_path)
     nothing = Features(torch.empty(0, 2), torch.empty(0), torch.empty(0, 8), (64, 48))
-    for name, sequence in sequences:
-        for t in range(sequence.num_frames):
-            store.write(f"{name}/{t:04}", nothing)
-    result = evaluate_tracks(sequences, store, "nothing", sequences.protocol)
+    result = judged(sequences, lambda sequence: [nothing] * sequence.num_frames)
     assert result.stats["completeness"] == result.stats["track_length"] == result.stats["repeatability"] == 0
     assert np.isnan(result.stats["localization_px"])
     assert result.notes == ("no keypoints in the reference frame of 2 of 2 sequences",)
@@ -198,6 +203,21 @@ def test_a_limit_keeps_the_sequences_that_it_keeps_as_they_are(photos):
     assert [name for name, _ in few] == ["0000", "0001", "0002"]
     for (_, some), (_, same) in zip(few, everything[::2], strict=True):
         assert torch.equal(some.images, same.images)
+
+
+def test_every_so_manyth_photo_keeps_the_sequence_that_it_has_among_all(photos):
+    everything, few = list(homography_set(photos, SMALL)), homography_set(photos, SMALL, stride=2)
+    for (_, some), (_, same) in zip(few, everything[::2], strict=True):
+        assert torch.equal(some.images, same.images)
+    assert few.protocol["dataset"]["stride"] == 2 and "stride" not in homography_set(photos, SMALL).protocol["dataset"]
+
+
+def test_a_milder_set_moves_by_that_share_and_none_at_all_at_zero():
+    still = milder(SMALL, 0.0)
+    assert (still.rotation_degrees, still.scale, still.translation, still.perspective) == (0, 1, 0, 0)
+    half = milder(SMALL, 0.5)
+    assert half.rotation_degrees == SMALL.rotation_degrees / 2 and half.scale**2 == pytest.approx(SMALL.scale)
+    assert milder(SMALL, 1.0) == SMALL
 
 
 def test_windows_start_where_they_are_told_and_do_not_overlap():

@@ -10,9 +10,8 @@ import research_data
 import torch
 
 from traqpoint.errors import ConfigError, ImageError, WeightsError
-from traqpoint.evaluation.methods import peers
+from traqpoint.evaluation.methods import opencv
 from traqpoint.evaluation.methods.method import build_method, label
-from traqpoint.evaluation.methods.peers import build_peer
 from traqpoint.image import resize_long_side, to_tensor
 from traqpoint.inference.settings import describe_extractor
 
@@ -21,7 +20,7 @@ WEIGHTS = research_data.PEERS
 needs_weights = pytest.mark.skipif(
     not WEIGHTS.is_dir(), reason=f"no {WEIGHTS.name} folder with weights of other methods"
 )
-NETWORKS = ["XFeat", "ALIKED-T16", "ALIKED-N16", "DISK"]
+NETWORKS = ["XFeat", "ALIKED-T16", "ALIKED-N16", "ALIKED-N16rot", "ALIKED-N32", "DISK"]
 CLASSICAL = ["SIFT", "RootSIFT", "ORB"]
 HAS_AKAZE = hasattr(cv2, "AKAZE_create") or hasattr(getattr(cv2, "xfeatures2d", None), "AKAZE_create")
 
@@ -39,7 +38,7 @@ def peer(name, **options):
         pytest.skip(f"OpenCV {cv2.__version__} has no AKAZE")
     if name in NETWORKS and not WEIGHTS.is_dir():
         pytest.skip("no weights of other methods")
-    return build_peer(name, options.pop("max_keypoints", 300), weights=WEIGHTS if name in NETWORKS else None, **options)
+    return build_method(name, options.pop("max_keypoints", 300), peers=WEIGHTS if name in NETWORKS else None, **options)
 
 
 def descending(xy, scores, limit=300):
@@ -80,7 +79,7 @@ def test_the_cosine_of_rootsift_is_the_hellinger_kernel_of_sift():
 def test_the_cosine_of_binary_descriptors_is_linear_in_their_hamming_distance(name):
     image, method = picture(), peer(name)
     found = method(image)
-    create = cv2.ORB_create(nfeatures=300) if name == "ORB" else peers._akaze(300)
+    create = cv2.ORB_create(nfeatures=300) if name == "ORB" else opencv._akaze(300)
     points, bits = create.detectAndCompute(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), None)
     _, order = descending([p.pt for p in points], [p.response for p in points])
     bits = bits[order]
@@ -93,9 +92,9 @@ def test_an_opencv_without_akaze_is_told_with_what_to_install(monkeypatch):
     class Bare:
         __version__ = "5.0.0"
 
-    monkeypatch.setattr(peers.optional, "load", lambda name: Bare)
+    monkeypatch.setattr(opencv.optional, "load", lambda name: Bare)
     with pytest.raises(ConfigError, match=r"AKAZE is not in this OpenCV \(5\.0\.0\).*opencv-contrib-python-headless"):
-        build_peer("AKAZE", 100)
+        build_method("AKAZE", 100)
 
 
 def direct(name, image):
@@ -133,7 +132,7 @@ def test_networks_are_kornias_with_half_a_pixel_added(name):
 
 def test_any_local_feature_of_kornia_is_a_method():
     image = to_tensor(picture())
-    found = build_peer("kornia:SIFTFeature", 100, device="cpu")(image)
+    found = build_method("kornia:SIFTFeature", 100, device="cpu")(image)
     model = kornia.feature.SIFTFeature(100).eval()
     with torch.inference_mode():
         lafs, responses, _ = model(kornia.color.rgb_to_grayscale(image[None]))
@@ -196,24 +195,24 @@ def test_damaged_and_foreign_weights_are_told_with_the_file(tmp_path):
     file = tmp_path / "disk_depth_fp16.pth"
     file.write_bytes(b"no weights")
     with pytest.raises(WeightsError, match=r"disk_depth_fp16\.pth: truncated, or not a PyTorch file"):
-        build_peer("DISK", 100, weights=tmp_path)
+        build_method("DISK", 100, peers=tmp_path)
     state = kornia.feature.DISK().state_dict()
     torch.save({"foreign": torch.zeros(1), **state}, file)
     with pytest.raises(WeightsError, match=r"does not fit DISK: 1 unexpected \(first: foreign\)"):
-        build_peer("DISK", 100, weights=tmp_path)
+        build_method("DISK", 100, peers=tmp_path)
     lacking = copy.copy(state)
     key = next(key for key in lacking if key.endswith("weight"))
     torch.save({k: v for k, v in lacking.items() if k != key}, file)
     with pytest.raises(WeightsError, match=rf"does not fit DISK: 1 missing \(first: {key}\)"):
-        build_peer("DISK", 100, weights=tmp_path)
+        build_method("DISK", 100, peers=tmp_path)
     with pytest.raises(WeightsError, match="no such folder of weights"):
-        build_peer("DISK", 100, weights=tmp_path / "nowhere")
+        build_method("DISK", 100, peers=tmp_path / "nowhere")
 
 
 def test_weights_of_a_class_are_read_from_the_folder(tmp_path):
     torch.manual_seed(0)
     torch.save(kornia.feature.DISK().state_dict(), tmp_path / "DISK.pth")
-    found = build_peer("kornia:DISK", 50, weights=tmp_path, device="cpu")(picture())
+    found = build_method("kornia:DISK", 50, peers=tmp_path, device="cpu")(picture())
     assert found.descriptors.shape == (len(found), 128)
 
 
@@ -223,7 +222,7 @@ def test_without_a_connection_it_is_told_where_weights_would_be_taken_from(tmp_p
 
     monkeypatch.setattr(kornia.feature.DISK, "from_pretrained", offline)
     with pytest.raises(WeightsError, match=r"DISK: .*no route to host.*as disk_depth_fp16\.pth"):
-        build_peer("DISK", 100, weights=tmp_path)
+        build_method("DISK", 100, peers=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["Foo", "kornia:Foo", "kornia:HardNet", "kornia:LocalFeature"])

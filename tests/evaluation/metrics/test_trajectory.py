@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import research_data
 import torch
+from drive import drive
 
 from traqpoint import optional
 from traqpoint.errors import GeometryError
 from traqpoint.evaluation.metrics.trajectory import (
+    KITTI_LENGTHS,
     Similarity,
     absolute_errors,
     align,
@@ -18,6 +20,8 @@ from traqpoint.evaluation.metrics.trajectory import (
     kitti_errors,
     path_lengths,
     relative_errors,
+    segment_lengths,
+    trajectory_scores,
 )
 from traqpoint.geometry.transforms import invert_rigid, rigid, rotation_from_quaternion
 from traqpoint.io.trajectory import Trajectory, associate, read_kitti, read_tum
@@ -270,3 +274,23 @@ def test_relative_errors_of_a_public_trajectory_are_those_of_the_tum_definition(
 
 def test_path_lengths_add_up_the_steps():
     assert path_lengths(path_of([[0.0, 0, 0], [3, 4, 0], [3, 4, 2]])).tolist() == [0, 5, 7]
+
+
+def test_a_path_with_gaps_is_judged_where_it_has_poses_and_its_coverage_told():
+    """Every third pose of the truth, a little later, and moved as a whole."""
+    truth = drive()
+    part = truth[::3]
+    turn = rigid(rotation_from_quaternion(torch.tensor([0.9, 0.1, 0.3, 0.2]).double()), torch.ones(3).double())
+    estimate = Trajectory(part.timestamps + 0.01, part.cam_from_world @ turn)
+    stats, arrays, _ = trajectory_scores(estimate, truth, "se3")
+    assert stats["coverage"] == pytest.approx(4 / 12) and stats["ate_max_m"] < 1e-9
+    assert arrays["ate_m"].shape == (4,)
+    assert trajectory_scores(estimate, truth, "none")[0]["ate_rmse_m"] > 0.1
+    with pytest.raises(GeometryError, match="no pose of the estimate"):
+        trajectory_scores(estimate, truth, "se3", max_difference=0.001)
+
+
+def test_short_runs_have_segments_of_a_tenth_or_a_hundredth():
+    assert segment_lengths(3724.0) == segment_lengths(200.0) == KITTI_LENGTHS
+    assert segment_lengths(59.9) == pytest.approx([10, 20, 30, 40, 50, 60, 70, 80])
+    assert segment_lengths(7.0)[0] == pytest.approx(1) and segment_lengths(0.0) == KITTI_LENGTHS

@@ -1,1 +1,1 @@
-"""One file per benchmark: what is predicted, and what is scored."""
+"""One file per benchmark: its options, what is predicted, and what is scored. Without torch until it runs."""

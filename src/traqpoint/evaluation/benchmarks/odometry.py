@@ -1,168 +1,128 @@
-"""The odometry benchmark: how far does the path that a method's matches give stray from the true one?"""
+"""Odometry: how far does the path that a method's matches give stray from the true one?"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
-import torch
-from torch import Tensor
+from traqpoint.errors import ConfigError
+from traqpoint.evaluation.benchmark import Benchmark
+from traqpoint.matching.config import Estimator, RobustConfig
 
-from traqpoint.data.testsets.odometry import OdometrySequence
-from traqpoint.errors import GeometryError
-from traqpoint.evaluation.metrics.trajectory import (
-    KITTI_LENGTHS,
-    KITTI_STEP,
-    Alignment,
-    absolute_errors,
-    align,
-    kitti_errors,
-    path_lengths,
-    relative_errors,
-)
-from traqpoint.evaluation.predict import Predictions
-from traqpoint.evaluation.result import Result
-from traqpoint.inference.pairs import Pair, sequential_pairs
-from traqpoint.io.trajectory import Trajectory, associate
-from traqpoint.odometry.estimate import Odometry, OdometryConfig, estimate_path
-from traqpoint.tracking.build import build_tracks
-from traqpoint.tracking.stats import track_statistics
-from traqpoint.types import Features, Matches
+if TYPE_CHECKING:
+    from traqpoint.data.testsets.odometry import OdometrySequence
+    from traqpoint.evaluation.predict import Predictions
+    from traqpoint.evaluation.result import Result
+    from traqpoint.inference.pairs import Pair
+    from traqpoint.odometry.estimate import OdometryConfig
+    from traqpoint.progress import Progress
 
 
-def odometry_pairs(sequence: OdometrySequence, config: OdometryConfig) -> list[Pair]:
-    """The pairs of images that must be matched for `evaluate_odometry`."""
-    return sequential_pairs(list(sequence.images), config.reach)
+@dataclass(frozen=True, kw_only=True)
+class OdometryBenchmark(Benchmark):
+    """Monocular visual odometry by essential matrices alone: ATE, relative and KITTI segment errors, track lengths."""
 
+    kind: ClassVar[str] = "odometry"
 
-def evaluate_odometry(
-    sequence: OdometrySequence, predictions: Predictions, config: OdometryConfig | None = None, seed: int = 0
-) -> Result:
-    """Estimate the path from predictions on disk and compare it with the truth, if there is one.
+    kitti: Path | None = None
+    """A KITTI odometry sequence (sequences/07, with poses/07.txt), or a folder with calib.txt, images and poses.txt."""
+    tum: Path | None = None
+    """A TUM RGB-D sequence (rgb.txt, groundtruth.txt)."""
+    calibration: Path | None = None
+    """TUM: text file fx fy cx cy [k1 k2 p1 p2 [k3]]; by default that of Freiburg 1, 2 or 3, by the folder's name."""
+    mode: Literal["frame", "keyframe"] = "frame"
+    """Measure every frame against the one before, or against the last keyframe."""
+    scale: Literal["truth", "none"] = "truth"
+    """Length of each step: the true one (errors after SE(3) alignment), or relative to the step before by common points
+    (after Sim(3) alignment)."""
+    window: int = 8
+    """keyframe: a keyframe serves at most this many frames."""
+    estimator: Estimator = "opencv-ransac"
+    """Of the essential matrices."""
+    threshold_px: float | None = None
+    """Inlier threshold; by default 0.5 for OpenCV's RANSAC, 1 for its MAGSAC and 2 for PoseLib."""
 
-    Metric scale (config.scale = "truth") is aligned by SE(3), unknown scale by Sim(3). Lost frames keep the pose that
-    repeating the last motion gives them, and are judged with it; coverage is the share of the others. arrays: per
-    frame, the path after alignment included.
-    """
-    config = config or OdometryConfig()
-    names = list(sequence.images)
+    @cached_property
+    def data(self) -> OdometrySequence:
+        from traqpoint.data.testsets.kitti import read_kitti_sequence
+        from traqpoint.data.testsets.odometry import read_tum_sequence
 
-    def read(i: int, j: int) -> tuple[Features, Features, Matches] | None:
-        return predictions.pair(names[i], names[j])
+        if (self.kitti is None) == (self.tum is None):
+            raise ConfigError("give one sequence: --kitti DIR or --tum DIR")
+        if self.kitti is not None:
+            sequence = read_kitti_sequence(self.kitti)
+        else:
+            assert self.tum is not None
+            sequence = read_tum_sequence(self.tum, self.calibration)
+        if sequence.truth is None:
+            raise ConfigError(f"{sequence.name}: there is no true path to judge by (traqpoint vo needs none)")
+        return sequence
 
-    found = estimate_path(sequence, read, config, seed)
-    stats, arrays = _path_scores(found)
-    lengths = track_lengths(sequence, predictions, found)
-    stats |= {"tracks": float(len(lengths)), "mean_track_length": float(lengths.mean()) if len(lengths) else 0.0}
-    arrays |= {
-        "track_lengths": lengths,
-        "timestamps": found.trajectory.timestamps.numpy(),
-        "estimate": found.trajectory.cam_from_world.numpy(),
-    }
-    protocol: dict[str, Any] = {
-        "dataset": {"name": sequence.name, "images": len(names)},
-        **config.described(),
-        **predictions.protocol,
-        "seed": seed,
-    }
-    if sequence.truth is not None:
-        alignment: Alignment = "se3" if config.scale == "truth" else "sim3"
-        errors, curves, segments = trajectory_scores(found.trajectory, sequence.truth, alignment)
-        stats, arrays, protocol = errors | stats, arrays | curves, protocol | segments
-    return Result("vo", predictions.method, stats, arrays, protocol, _notes(sequence, predictions, found))
+    @cached_property
+    def config(self) -> OdometryConfig:
+        """How the path is estimated."""
+        from traqpoint.odometry.estimate import OdometryConfig
 
+        return OdometryConfig(
+            self.mode, self.scale, self.window, robust=RobustConfig(self.estimator, self.threshold_px)
+        )
 
-def trajectory_scores(
-    estimate: Trajectory, truth: Trajectory, alignment: Alignment, max_difference: float = 0.02
-) -> tuple[dict[str, float], dict[str, np.ndarray], dict[str, Any]]:
-    """(stats, arrays per pose or segment, protocol) of any path against the truth.
+    def inputs(self) -> tuple[Mapping[str, Path], Sequence[Pair]]:
+        from traqpoint.inference.pairs import sequential_pairs
 
-    Poses of the same moment are compared (`associate`); coverage is the share of true poses that have a partner. ATE
-    after `alignment`; relative errors from each compared pose to the next (RMSE); KITTI's segment errors with
-    `segment_lengths`. Raises GeometryError if no moments agree.
-    """
-    i, j = associate(estimate, truth, max_difference)
-    if not len(i):
-        raise GeometryError(f"no pose of the estimate lies within {max_difference:g} of the time of a true one")
-    coverage = len(j) / len(truth)
-    estimate, truth = estimate[i], truth[j]
-    aligned = align(estimate, truth, alignment)
-    absolute = absolute_errors(aligned, truth)
-    translation, rotation = relative_errors(aligned, truth, 1)
-    lengths = segment_lengths(float(path_lengths(truth)[-1]))
-    step = KITTI_STEP if lengths == KITTI_LENGTHS else 1
-    percent, deg_per_m, length = kitti_errors(aligned, truth, lengths, step)
-    stats = {
-        "coverage": coverage,
-        "ate_rmse_m": _rmse(absolute),
-        "ate_mean_m": float(absolute.mean()),
-        "ate_median_m": float(absolute.median()),
-        "ate_max_m": float(absolute.max()),
-        "rpe_translation_m": _rmse(translation),
-        "rpe_rotation_deg": _rmse(rotation),
-        "segment_translation_percent": _mean(percent),
-        "segment_rotation_deg_per_m": _mean(deg_per_m),
-    }
-    arrays = {
-        "ate_m": absolute,
-        "rpe_translation_m": translation,
-        "rpe_rotation_deg": rotation,
-        "segment_translation_percent": percent,
-        "segment_rotation_deg_per_m": deg_per_m,
-        "segment_length_m": length,
-        "centres_aligned": aligned.centres,
-        "centres_true": truth.centres,
-    }
-    used = sorted(set(length.tolist()))
-    protocol = {"alignment": alignment, "segments_m": used, "segment_starts": f"every {step} frames"}
-    return stats, {name: value.numpy() for name, value in arrays.items()}, protocol
+        return self.data.images, sequential_pairs(list(self.data.images), self.config.reach)
 
+    def score(
+        self, found: Predictions, variant: str = "", out: Path | None = None, progress: Progress | None = None
+    ) -> Result:
+        """Estimate the path and compare it with the truth, if there is one.
 
-def segment_lengths(path_length: float) -> tuple[float, ...]:
-    """KITTI's 100 … 800 m for a path of 200 m or more; for a shorter one a tenth, a hundredth … of them."""
-    lengths: tuple[float, ...] = KITTI_LENGTHS
-    while 0 < path_length < 2 * lengths[0]:
-        lengths = tuple(length / 10 for length in lengths)
-    return lengths
+        The true scale is aligned by SE(3), unknown scale by Sim(3). Lost frames keep the pose that repeating the last
+        motion gives them, and are judged with it; coverage is the share of the others. arrays: per frame, the path
+        after alignment included. out: gets the path, in the formats of TUM and KITTI.
+        """
+        from traqpoint.evaluation.metrics.odometry import path_scores, track_lengths
+        from traqpoint.evaluation.metrics.trajectory import trajectory_scores
+        from traqpoint.evaluation.result import Result
+        from traqpoint.io.trajectory import write_kitti, write_tum
+        from traqpoint.odometry.estimate import estimate_path
 
+        names = list(self.data.images)
+        path = estimate_path(self.data, lambda i, j: found.pair(names[i], names[j]), self.config, self.seed)
+        stats, arrays = path_scores(path)
+        lengths = track_lengths(path, [found.read(name) for name in names])
+        stats |= {"tracks": float(len(lengths)), "mean_track_length": float(lengths.mean()) if len(lengths) else 0.0}
+        arrays |= {
+            "track_lengths": lengths,
+            "timestamps": path.trajectory.timestamps.numpy(),
+            "estimate": path.trajectory.cam_from_world.numpy(),
+        }
+        protocol: dict[str, Any] = {
+            "dataset": {"name": self.data.name, "images": len(names)},
+            **self.config.described(),
+            **found.protocol,
+            "seed": self.seed,
+        }
+        if self.data.truth is not None:
+            alignment: Literal["se3", "sim3"] = "se3" if self.scale == "truth" else "sim3"
+            errors, curves, segments = trajectory_scores(path.trajectory, self.data.truth, alignment)
+            stats, arrays, protocol = errors | stats, arrays | curves, protocol | segments
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            write_tum(out / "path_tum.txt", path.trajectory)
+            write_kitti(out / "path_kitti.txt", path.trajectory)
+        notes = [*self.data.notes, *path.notes]
+        if found.failed:
+            notes.append(f"{len(found.failed)} images could not be read, the first: {found.failed[0]}")
+        return Result(self.kind, found.method, stats, arrays, protocol, tuple(notes))
 
-def track_lengths(sequence: OdometrySequence, predictions: Predictions, found: Odometry) -> np.ndarray:
-    """(T,) observations per track of the matches that agreed with the estimated motion, frame by frame."""
-    names, store = list(sequence.images), predictions.features
-    nothing = Features(torch.empty(0, 2), torch.empty(0), torch.empty(0, 0), (1, 1))
-    used = {frame for pair in found.verified for frame in pair}
-    features = [store.read(name) if i in used else nothing for i, name in enumerate(names)]
-    histogram = track_statistics(build_tracks(features, found.verified)).length_histogram
-    return np.repeat(np.arange(len(histogram)), histogram)
+    def draw(self, results: Sequence[Result], folder: Path, title: str) -> None:
+        """The paths after alignment, from above."""
+        from traqpoint.viz.paths import plot_paths
 
-
-def _path_scores(found: Odometry) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    measured = found.reference >= 0
-    stats = {
-        "coverage": 1 - float(found.lost.double().mean()),
-        "failed_frames": float(found.lost.sum()),
-        "keyframes": float(len(found.reference[measured].unique())),
-        "inliers": _mean(found.inliers[1:].double()),
-    }
-    arrays = {name: getattr(found, name).numpy() for name in ("reference", "matches", "inliers", "lost")}
-    return stats, arrays
-
-
-def _notes(sequence: OdometrySequence, predictions: Predictions, found: Odometry) -> tuple[str, ...]:
-    notes = list(sequence.notes)
-    lost = int(found.lost.sum())
-    if lost:
-        notes.append(f"{lost} of {len(found.lost)} frames lost: they repeat the last motion")
-    if found.unscaled:
-        notes.append(f"{found.unscaled} steps share too few points with the step before: its length is kept")
-    if predictions.failed:
-        notes.append(f"{len(predictions.failed)} images could not be read, the first: {predictions.failed[0]}")
-    return tuple(notes)
-
-
-def _mean(values: Tensor) -> float:
-    return float(values.mean()) if len(values) else float("nan")
-
-
-def _rmse(values: Tensor) -> float:
-    return float(values.square().mean().sqrt()) if len(values) else float("nan")
+        paths = {result.method: result.arrays["centres_aligned"] for result in results}
+        title = f"{self.data.name}, after {results[0].protocol['alignment']} alignment"
+        plot_paths(paths, folder / "paths.png", results[0].arrays["centres_true"], title=title)

@@ -1,165 +1,160 @@
-"""Structure from motion as a benchmark: what COLMAP makes of a method's features, and how far from the truth it is."""
+"""Structure from motion: what COLMAP makes of a method's features, and how far from the truth it is."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from traqpoint import optional
 from traqpoint.errors import DataError
-from traqpoint.evaluation.benchmarks.pose import auc, translation_angle_deg
-from traqpoint.evaluation.metrics.trajectory import absolute_errors, align
-from traqpoint.evaluation.predict import Predictions
-from traqpoint.evaluation.result import Result
-from traqpoint.geometry.epipolar import angle_between
-from traqpoint.geometry.transforms import invert_rigid, quaternion_from_rotation, rotation_from_quaternion
-from traqpoint.inference.pairs import Pair
-from traqpoint.io.colmap_model import ColmapModel, read_model
-from traqpoint.io.strecha import read_strecha
-from traqpoint.io.trajectory import Trajectory
-from traqpoint.progress import Progress
+from traqpoint.evaluation.benchmark import Benchmark
+from traqpoint.inference.config import PairsConfig
 from traqpoint.sfm.config import MappingConfig
-from traqpoint.sfm.mapping import map_database
-from traqpoint.sfm.verification import build_database, true_cameras
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from traqpoint.evaluation.predict import Predictions
+    from traqpoint.evaluation.result import Result
+    from traqpoint.inference.pairs import Pair
+    from traqpoint.io.colmap_model import ColmapModel
+    from traqpoint.progress import Progress
 
 AUC_DEG = (1, 5, 10)
 """Degrees up to which errors of pairs count."""
 
 
 @dataclass(frozen=True)
-class PoseErrors:
-    """Errors per image that both models have.
+class Photos:
+    """What is mapped: image files by name, the pairs that are matched, and the true model if it is known.
 
-    names: N. centre: (N,) in the truth's unit, after the similarity that fits the centres best (Umeyama). rotation:
-    (N,) degrees, after the rotation of the world that fits the rotations best: cameras in a row, as most are, leave the
-    turn about that row nearly open to the similarity, and a few centimetres would read as degrees.
+    Raises DataError if the truth has no pose of any image.
     """
 
-    names: tuple[str, ...]
-    centre: Tensor
-    rotation: Tensor
+    name: str
+    images: Mapping[str, Path]
+    pairs: Sequence[Pair]
+    truth: ColmapModel | None = None
+
+    def __post_init__(self) -> None:
+        if self.truth is not None and not self.posed:
+            raise DataError(
+                f"the truth has no pose of any image: it knows {next(iter(self.truth.images), 'none')!r}, and "
+                f"the images are called {next(iter(self.images), 'nothing')!r}"
+            )
+
+    @property
+    def posed(self) -> list[str]:
+        """Images with a true pose."""
+        return [name for name in self.images if self.truth is not None and name in self.truth.images]
 
 
-def read_truth(folder: str | Path) -> ColmapModel:
-    """Known poses: a COLMAP model, or a scene of the Strecha benchmark. Raises FormatError naming what is wrong."""
-    folder = Path(folder)
-    is_model = any((folder / name).is_file() for name in ("images.bin", "images.txt"))
-    return read_model(folder) if is_model or not (folder / "cameras.txt").is_file() else read_strecha(folder)
+@dataclass(frozen=True, kw_only=True)
+class SfmBenchmark(Benchmark, PairsConfig):
+    """Structure from motion by COLMAP on any folder of images: the table of the ETH local-feature benchmark."""
 
+    kind: ClassVar[str] = "sfm"
+    sweep: ClassVar[str | None] = "mappers"
 
-def pose_errors(model: ColmapModel, truth: ColmapModel) -> PoseErrors | None:
-    """How far the images of `model` are from their true places; None if fewer than 3 are in both: nothing to align."""
-    names = tuple(name for name in model.images if name in truth.images)
-    if len(names) < 3:
-        return None
-    estimate, reference = (_trajectory(m, names) for m in (model, truth))
-    centre = absolute_errors(align(estimate, reference, "sim3"), reference)
-    R, R_true = (path.cam_from_world[:, :3, :3] for path in (estimate, reference))
-    return PoseErrors(names, centre, angle_between(R @ _world_rotation(R, R_true), R_true))
+    images: Path
+    """Folder of which all images below are taken."""
+    truth: Path | None = None
+    """Known poses: a COLMAP model, or a scene of the Strecha benchmark; adds camera-centre and rotation errors."""
+    known_cameras: bool = False
+    """Give the truth's calibration to COLMAP and keep it, instead of having it estimated."""
+    mappers: tuple[Literal["incremental", "global"], ...] = ("incremental",)
+    """A table for each, from the same features and matches."""
+    cameras: Literal["shared", "per-image"] = "shared"
+    """shared: images of one size and EXIF focal length are one camera; per-image: each has its own."""
+    limit: int | None = None
+    """Only so many images: the one that shares most points of the true model with others, and those that share most
+    with it."""
 
+    @cached_property
+    def data(self) -> Photos:
+        from traqpoint.image import list_images
+        from traqpoint.inference.pairs import select_pairs
+        from traqpoint.sfm.truth import neighbourhood, read_truth
 
-def _world_rotation(R: Tensor, R_true: Tensor) -> Tensor:
-    """The rotation X (3, 3) for which R @ X is nearest to R_true, both (N, 3, 3), in the sum of squared differences."""
-    return rotation_from_quaternion(quaternion_from_rotation((R.transpose(-1, -2) @ R_true).sum(0)))
+        images = {path.relative_to(self.images).as_posix(): path for path in list_images(self.images)}
+        truth = None if self.truth is None else read_truth(self.truth)
+        if self.limit is not None:
+            if truth is None:
+                raise DataError("a limit needs a truth that knows which images see the same")
+            truth = neighbourhood(truth, self.limit)
+            images = {name: path for name, path in images.items() if name in truth.images}
+        folder = self.images.absolute()
+        name = folder.parent.name if folder.name == "images" else folder.name
+        return Photos(name, images, select_pairs(list(images), PairsConfig(self.pairs, self.window)), truth)
 
+    def inputs(self) -> tuple[Mapping[str, Path], Sequence[Pair]]:
+        return self.data.images, self.data.pairs
 
-def pair_errors_deg(model: ColmapModel | None, truth: ColmapModel, names: Sequence[str]) -> Tensor:
-    """(M,) the larger of rotation and translation-direction error of every two of the images, without alignment.
+    def score(
+        self, found: Predictions, variant: str = "", out: Path | None = None, progress: Progress | None = None
+    ) -> Result:
+        """Map the predictions, and compare with the truth if there is one. out: gets the models.
 
-    inf if one of them is not registered; pairs without a baseline are left out.
-    """
-    lost = torch.full((4, 4), torch.nan, dtype=torch.float64)
-    known = {} if model is None else model.images
-    poses = torch.stack([known[name].cam_from_world if name in known else lost for name in names])
-    true = torch.stack([truth.images[name].cam_from_world for name in names])
-    first, second = torch.triu_indices(len(true), len(true), offset=1)
-    found, right = (x[second] @ invert_rigid(x[first]) for x in (poses, true))
-    rotation = angle_between(found[:, :3, :3], right[:, :3, :3])
-    errors = torch.maximum(rotation, translation_angle_deg(found[:, :3, 3], right[:, :3, 3]))
-    return errors.nan_to_num(nan=math.inf)[right[:, :3, 3].norm(dim=-1) > 0]
+        Images that are not registered lower `registered_share`, and are in no error: read both together. Raises
+        DataError if known_cameras lacks the truth, or the truth lacks an image.
+        """
+        from traqpoint import optional
+        from traqpoint.evaluation.result import Result
+        from traqpoint.sfm.mapping import map_database
+        from traqpoint.sfm.verification import build_database, true_cameras
 
-
-def _trajectory(model: ColmapModel, names: Sequence[str]) -> Trajectory:
-    poses = torch.stack([model.images[name].cam_from_world for name in names])
-    return Trajectory(torch.arange(len(names), dtype=torch.float64), poses)
-
-
-def evaluate_sfm(
-    predictions: Predictions,
-    images: Mapping[str, Path],
-    pairs: Sequence[Pair],
-    out: Path,
-    dataset: str,
-    database: Path,
-    config: MappingConfig | None = None,
-    truth: ColmapModel | None = None,
-    known_cameras: bool = False,
-    progress: Progress | None = None,
-) -> Result:
-    """Map the predictions below `out`, and compare with the truth if there is one.
-
-    database: where the verified matches go; mappers may share it. known_cameras: give the truth's calibration to COLMAP
-    and keep it, instead of having it estimated. Images that are not registered lower `registered_share`, and are in no
-    error: read both together. Raises DataError if known_cameras lacks the truth, or the truth lacks an image.
-    """
-    config = config or MappingConfig()
-    posed = [name for name in images if truth is not None and name in truth.images]
-    if truth is not None and not posed:
-        raise DataError(
-            f"the truth has no pose of any image: it knows {next(iter(truth.images), 'none')!r}, and "
-            f"the images are called {next(iter(images), 'nothing')!r}"
-        )
-    cameras = None
-    if known_cameras:
-        if truth is None:
+        images, truth = self.data.images, self.data.truth
+        if self.known_cameras and truth is None:
             raise DataError("known cameras need a truth to take them from")
-        cameras = true_cameras(images, truth, predictions.features)
-    build_database(images, predictions.features, predictions.matches, pairs, database, config, cameras)
-    found = map_database(database, images, out, config, known_cameras, progress=progress)
-    stats = {**found.stats, "registered_share": found.stats["registered"] / len(images)}
-    arrays: dict[str, np.ndarray] = {}
-    notes = [*predictions.failed, *found.notes]
-    model = found.model()
-    if truth is not None:
-        errors = None if model is None else pose_errors(model, truth)
-        if errors is None:
-            notes.append("fewer than 3 images with a true pose are registered: no errors against the truth")
-        stats |= _error_stats(errors)
-        pairwise = pair_errors_deg(model, truth, posed)
-        areas = auc(pairwise.numpy(), AUC_DEG) if len(pairwise) else [math.nan] * len(AUC_DEG)
-        stats |= {f"auc_{limit}": area for limit, area in zip(AUC_DEG, areas, strict=True)}
-        if errors is not None:
-            arrays = {"name": np.array(errors.names), "centre_error": errors.centre.numpy()}
-            arrays["rotation_error_deg"] = errors.rotation.numpy()
-    protocol = {
-        **predictions.protocol,
-        "dataset": f"{dataset}, {len(images)} images",
-        "pairs": len(pairs),
-        **_mapping_protocol(config),
-    }
-    protocol["cameras"] = "known" if known_cameras else config.cameras
-    if truth is not None:
-        protocol["alignment"] = "least squares: similarity of the camera centres, rotation of the camera rotations"
-    return Result("sfm", predictions.method, stats, arrays, protocol, tuple(notes))
+        cameras = true_cameras(images, truth, found.features) if self.known_cameras and truth is not None else None
+        mapper = next(name for name in self.mappers if variant in ("", name))
+        config = MappingConfig(mapper=mapper, cameras=self.cameras, seed=self.seed, num_threads=1)
+        with found.workplace(out) as (shared, own):
+            database = shared / "database.db"  # mappers share the verified matches
+            build_database(images, found.features, found.matches, self.data.pairs, database, config, cameras)
+            mapped = map_database(database, images, own, config, self.known_cameras, progress=progress)
+            model = mapped.model()
+        stats = {**mapped.stats, "registered_share": mapped.stats["registered"] / len(images)}
+        arrays: dict[str, np.ndarray] = {}
+        notes = [*found.failed, *mapped.notes]
+        protocol = {
+            **found.protocol,
+            "dataset": f"{self.data.name}, {len(images)} images",
+            "pairs": len(self.data.pairs),
+            "estimator": f"pycolmap {optional.load('pycolmap').__version__} {config.mapper} mapper, defaults",
+            **dataclasses.asdict(config),
+            "cameras": "known" if self.known_cameras else config.cameras,
+        }
+        if truth is not None:
+            errors, arrays, lines = _errors(model, truth, self.data.posed)
+            stats |= errors
+            notes += lines
+            protocol["alignment"] = "least squares: similarity of the camera centres, rotation of the camera rotations"
+        return Result(self.kind, found.method, stats, arrays, protocol, tuple(notes))
+
+    def draw(self, results: Sequence[Result], folder: Path, title: str) -> None:
+        from traqpoint.viz.plots import plot_bars
+
+        lengths = {result.method: [result.stats["mean_track_length"]] for result in results}
+        plot_bars([""], lengths, folder / "plot.png", "observations per point", title)
 
 
-def _mapping_protocol(config: MappingConfig) -> dict[str, Any]:
-    version = optional.load("pycolmap").__version__
-    return {"estimator": f"pycolmap {version} {config.mapper} mapper, defaults", **asdict(config)}
+def _errors(model: ColmapModel | None, truth: ColmapModel, posed: Sequence[str]) -> tuple[dict, dict, list[str]]:
+    """(stats, arrays, notes) of the comparison with the truth."""
+    import numpy as np
 
+    from traqpoint.evaluation.metrics.auc import auc
+    from traqpoint.evaluation.metrics.reconstruction import error_stats, pair_errors_deg, pose_errors
 
-def _error_stats(errors: PoseErrors | None) -> dict[str, float]:
-    """Median, mean and maximum of both errors."""
-    out = {}
-    for key, unit in (("centre", ""), ("rotation", "_deg")):
-        values = torch.tensor([math.nan]) if errors is None else getattr(errors, key)
-        for name, value in (("median", values.median()), ("mean", values.mean()), ("max", values.max())):
-            out[f"{key}_error_{name}{unit}"] = float(value)
-    return out
+    errors = None if model is None else pose_errors(model, truth)
+    pairwise = pair_errors_deg(model, truth, posed)
+    areas = auc(pairwise.numpy(), AUC_DEG) if len(pairwise) else [math.nan] * len(AUC_DEG)
+    stats = error_stats(errors) | {f"auc_{limit}": area for limit, area in zip(AUC_DEG, areas, strict=True)}
+    if errors is None:
+        return stats, {}, ["fewer than 3 images with a true pose are registered: no errors against the truth"]
+    arrays = {"name": np.array(errors.names), "centre_error": errors.centre.numpy()}
+    return stats, arrays | {"rotation_error_deg": errors.rotation.numpy()}, []

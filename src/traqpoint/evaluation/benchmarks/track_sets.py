@@ -19,11 +19,10 @@ from traqpoint.data.worlds.config import WorldsConfig
 from traqpoint.data.worlds.source import Worlds
 from traqpoint.errors import ConfigError, DataError
 from traqpoint.files import plain
-from traqpoint.progress import Progress
 from traqpoint.types import Frame, SequenceBatch
 
 HOMOGRAPHIES: dict[str, Any] = {"image_size": 480, "zoom": (1.2, 1.6)}
-"""Of the HomographyConfig, as in benchmarks/homography_tracks.py: photos of 320 px are not blown up."""
+"""Of the HomographyConfig: photos of 320 px are not blown up."""
 
 
 @dataclass(frozen=True)
@@ -44,29 +43,46 @@ class TrackSet:
         """(name, sequence)."""
         return ((f"{i:04}", self.make(i)) for i in range(self.count))
 
-    def followed(self, progress: Progress) -> Iterator[tuple[str, SequenceBatch]]:
-        """The same, telling `progress` when the next one is asked for."""
-        for done, item in enumerate(self, start=1):
-            yield item
-            progress(done, self.count)
+
+def in_memory(name: str, sequences: list[SequenceBatch]) -> TrackSet:
+    """Sequences (batch size 1) that are there already."""
+    return _track_set(name, len(sequences), sequences.__getitem__, None)
 
 
 def homography_set(
-    photos: str | Path, config: HomographyConfig | None = None, limit: int | None = None, seed: int = 0
+    photos: str | Path,
+    config: HomographyConfig | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    stride: int = 1,
 ) -> TrackSet:
-    """One homography sequence per photo below `photos`, or of `limit` of them, spread over the folder.
+    """One homography sequence per photo below `photos`: of every `stride`-th, or of `limit` of these, spread over all.
 
     Sequence i depends on the photo, `config` and `seed` alone. Raises DataError if there is no photo.
     """
     config = config or HomographyConfig(**HOMOGRAPHIES)
+    _check(config.num_frames, 1, stride)
     pictures = load_photos(photos)
-    chosen = _spread(len(pictures), limit)
+    every = range(0, len(pictures), stride)
+    chosen = [every[i] for i in _spread(len(every), limit)]
     source = HomographySequences(pictures, config)
 
     def make(i: int) -> SequenceBatch:
         return source.render([chosen[i]], torch.Generator().manual_seed(seed * 100_003 + chosen[i]))
 
-    return _track_set(f"homographies of {Path(photos).name}", len(chosen), make, config, seed=seed)
+    details = {"seed": seed, **({} if stride == 1 else {"stride": stride})}
+    return _track_set(f"homographies of {Path(photos).name}", len(chosen), make, config, **details)
+
+
+def milder(config: HomographyConfig, difficulty: float) -> HomographyConfig:
+    """Rotation, scale, shift, perspective and change of light by this share of what they are."""
+    if not difficulty >= 0:
+        raise ConfigError(f"difficulty must not be negative, got {difficulty}")
+    scaled = {name: difficulty * getattr(config, name) for name in _LINEAR}
+    return dataclasses.replace(config, scale=config.scale**difficulty, **scaled)
+
+
+_LINEAR = ("rotation_degrees", "translation", "perspective", "photometric")
 
 
 def worlds_set(config: WorldsConfig | None = None, count: int = 50, seed: int = 0) -> TrackSet:

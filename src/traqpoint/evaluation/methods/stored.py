@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from traqpoint.errors import ConfigError, DataError
-from traqpoint.inference.extractor import Image
+from traqpoint.errors import ConfigError, DataError, FormatError
+from traqpoint.inference.extractor import Image, load_image
 from traqpoint.io.stores import find_features
 from traqpoint.types import Features
 
@@ -28,7 +28,7 @@ class StoredConfig:
 
 
 class StoredFeatures:
-    """Features in any format of FORMATS as a source of features; has `config` as a Method has."""
+    """Features in any format of FORMATS as a FeatureSource; has `config` as a Method has."""
 
     def __init__(self, path: str | Path, max_keypoints: int) -> None:
         """Raises FormatError if the file is missing or of no known format, DataError if it holds no features."""
@@ -42,8 +42,14 @@ class StoredFeatures:
     def __call__(self, image: Image) -> Features:
         raise ConfigError(f"{self.config.name}: these features are known by image names, not by pixels")
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._store
+    def features(self, name: str, image: Image) -> Features:
+        """What is stored under `name`. Raises FormatError if there is nothing, or features of another image size."""
+        found, pixels = self.read(name), load_image(image)
+        width, height = pixels.shape[-1], pixels.shape[-2]
+        if found.image_size != (width, height):
+            size = "x".join(map(str, found.image_size))
+            raise FormatError(f"{name}: is {width}x{height}, and its stored features are of {size} pixels")
+        return found
 
     def read(self, name: str) -> Features:
         """The best max_keypoints features of image `name`. Raises FormatError if there are none or they are damaged."""

@@ -6,7 +6,6 @@ The definitions in words: docs/track_metrics.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -14,15 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from traqpoint.evaluation.result import Result
-from traqpoint.io.stores import FeatureStore
-from traqpoint.matching.config import MatcherConfig
 from traqpoint.matching.mutual import match
-from traqpoint.matching.run import Matcher, build_matcher
+from traqpoint.matching.run import Matcher
 from traqpoint.types import Features, PointState, SequenceBatch
-
-Method = Callable[[Tensor], Features]
-"""Image (3, H, W) float in [0, 1] -> Features."""
 
 THRESHOLD_PX = 3.0
 """Farthest that a correct match may lie from the true projection."""
@@ -161,44 +154,6 @@ def track_scores(
     )
 
 
-def evaluate(method: Method, sequence: SequenceBatch, threshold_px: float = THRESHOLD_PX) -> TrackScores:
-    """Run `method` on every frame of one sequence (batch size 1) and score it."""
-    return track_scores([method(image) for image in sequence.images[0]], sequence, threshold_px)
-
-
-def evaluate_tracks(
-    sequences: Iterable[tuple[str, SequenceBatch]],
-    features: FeatureStore,
-    method: str,
-    protocol: Mapping[str, Any],
-    threshold_px: float = THRESHOLD_PX,
-    matcher: MatcherConfig | None = None,
-    bootstrap_seed: int = 0,
-) -> Result:
-    """The track benchmark: features of `predict_sequences` against the geometry of the same sequences.
-
-    stats: `TrackScores.summary` over all sequences, with a 95 % interval over sequences for completeness and track
-    length. arrays: the same per sequence, the curves and the histogram over all. Raises FormatError if features of a
-    frame are missing.
-    """
-    scores, run = [], build_matcher(matcher)
-    for name, sequence in sequences:
-        found = [features.read(f"{name}/{t:04}") for t in range(sequence.num_frames)]
-        scores.append(track_scores(found, sequence, threshold_px, run))
-    total = sum(scores, NO_SCORES)
-    rows = [score.summary() for score in scores]
-    per_sequence = {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
-    intervals = bootstrap(scores, bootstrap_seed)
-    return Result(
-        benchmark="tracks",
-        method=method,
-        stats=total.summary() | intervals,
-        arrays=per_sequence | total.curves() | {"length_histogram": np.array(total.length_histogram, dtype=np.int64)},
-        protocol={**protocol, "threshold_px": threshold_px, "bootstrap_seed": bootstrap_seed},
-        notes=_notes(total, scores),
-    )
-
-
 def bootstrap(scores: list[TrackScores], seed: int = 0, rounds: int = 1000) -> dict[str, float]:
     """95 % intervals (percentiles over `rounds`) of completeness and track length if other sequences had been drawn.
 
@@ -221,18 +176,6 @@ def bootstrap(scores: list[TrackScores], seed: int = 0, rounds: int = 1000) -> d
     for name in names:
         out[f"{name}_low"], out[f"{name}_high"] = np.percentile(values[name], (2.5, 97.5)).tolist()
     return out
-
-
-def _notes(total: TrackScores, scores: list[TrackScores]) -> tuple[str, ...]:
-    notes = []
-    pairs = total.keypoints * len(total.visible_at)
-    if total.unknown:
-        share = f"{total.unknown / pairs:.1%} of the (keypoint, target) pairs"
-        notes.append(f"the truth is unknown for {share}, {total.unknown} of {pairs}: they count nowhere")
-    empty = sum(score.keypoints == 0 for score in scores)
-    if empty:
-        notes.append(f"no keypoints in the reference frame of {empty} of {len(scores)} sequences")
-    return tuple(notes)
 
 
 def _ratio(numerator: tuple[float, ...], denominator: tuple[int, ...]) -> np.ndarray:

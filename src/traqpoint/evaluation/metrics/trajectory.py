@@ -7,15 +7,16 @@ the reference's unit, called metres here; rotations in degrees.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from traqpoint.errors import GeometryError
 from traqpoint.geometry.epipolar import angle_between
 from traqpoint.geometry.transforms import invert_rigid, rigid
-from traqpoint.io.trajectory import Trajectory
+from traqpoint.io.trajectory import Trajectory, associate
 
 Alignment = Literal["none", "scale", "se3", "sim3"]
 """What is fitted to the reference before errors are taken: nothing, a scale about the world's origin, a rigid motion,
@@ -149,3 +150,65 @@ def _check(estimate: Trajectory, reference: Trajectory) -> None:
         raise GeometryError(
             f"errors are taken pose by pose: {len(estimate)} estimated and {len(reference)} true poses do not pair up"
         )
+
+
+def trajectory_scores(
+    estimate: Trajectory, truth: Trajectory, alignment: Alignment, max_difference: float = 0.02
+) -> tuple[dict[str, float], dict[str, np.ndarray], dict[str, Any]]:
+    """(stats, arrays per pose or segment, protocol) of any path against the truth.
+
+    Poses of the same moment are compared (`associate`); coverage is the share of true poses that have a partner. ATE
+    after `alignment`; relative errors from each compared pose to the next (RMSE); KITTI's segment errors with
+    `segment_lengths`. Raises GeometryError if no moments agree.
+    """
+    i, j = associate(estimate, truth, max_difference)
+    if not len(i):
+        raise GeometryError(f"no pose of the estimate lies within {max_difference:g} of the time of a true one")
+    coverage = len(j) / len(truth)
+    estimate, truth = estimate[i], truth[j]
+    aligned = align(estimate, truth, alignment)
+    absolute = absolute_errors(aligned, truth)
+    translation, rotation = relative_errors(aligned, truth, 1)
+    lengths = segment_lengths(float(path_lengths(truth)[-1]))
+    step = KITTI_STEP if lengths == KITTI_LENGTHS else 1
+    percent, deg_per_m, length = kitti_errors(aligned, truth, lengths, step)
+    stats = {
+        "coverage": coverage,
+        "ate_rmse_m": _rmse(absolute),
+        "ate_mean_m": float(absolute.mean()),
+        "ate_median_m": float(absolute.median()),
+        "ate_max_m": float(absolute.max()),
+        "rpe_translation_m": _rmse(translation),
+        "rpe_rotation_deg": _rmse(rotation),
+        "segment_translation_percent": _mean(percent),
+        "segment_rotation_deg_per_m": _mean(deg_per_m),
+    }
+    arrays = {
+        "ate_m": absolute,
+        "rpe_translation_m": translation,
+        "rpe_rotation_deg": rotation,
+        "segment_translation_percent": percent,
+        "segment_rotation_deg_per_m": deg_per_m,
+        "segment_length_m": length,
+        "centres_aligned": aligned.centres,
+        "centres_true": truth.centres,
+    }
+    used = sorted(set(length.tolist()))
+    protocol = {"alignment": alignment, "segments_m": used, "segment_starts": f"every {step} frames"}
+    return stats, {name: value.numpy() for name, value in arrays.items()}, protocol
+
+
+def segment_lengths(path_length: float) -> tuple[float, ...]:
+    """KITTI's 100 … 800 m for a path of 200 m or more; for a shorter one a tenth, a hundredth … of them."""
+    lengths: tuple[float, ...] = KITTI_LENGTHS
+    while 0 < path_length < 2 * lengths[0]:
+        lengths = tuple(length / 10 for length in lengths)
+    return lengths
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _rmse(values: Tensor) -> float:
+    return float(values.square().mean().sqrt()) if len(values) else float("nan")
