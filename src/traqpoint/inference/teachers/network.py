@@ -15,7 +15,7 @@ from traqpoint.geometry.sampling import sample_descriptors
 from traqpoint.image import pad_to_multiple
 from traqpoint.models.detect import nms_mask
 from traqpoint.models.layers import frozen
-from traqpoint.tensors import NOTHING, content_hash, load_strictly, read_tensors
+from traqpoint.tensors import buffers_of, content_hash, load_strictly, read_tensors
 from traqpoint.types import Device
 
 BORDER_PX = 4
@@ -76,6 +76,4 @@ def load_teacher(network: nn.Module, name: str, folder: Path | None, file: str) 
         where = f"{path}: no such file" if folder else f"{file}: the teachers' folder is not given"
         raise WeightsError(f"{where}; the teacher {name} needs these weights in the folder --teachers.folder")
     state = {key: value.float() if value.is_floating_point() else value for key, value in read_tensors(path)[0].items()}
-    # Buffers that are no weights are missing from some of these files.
-    spare = "|".join(f"^{key}$".replace(".", r"\.") for key, _ in network.named_buffers()) or NOTHING
-    load_strictly(network, state, path, spare=spare)
+    load_strictly(network, state, path, spare=buffers_of(network))
