@@ -1,4 +1,4 @@
-"""EdgePoint2 (arXiv 2504.17280): the published networks, which no library has, for comparison and as teachers."""
+"""EdgePoint2 (arXiv 2504.17280): the published networks, which no library has, as peers and as teachers."""
 
 from __future__ import annotations
 
