@@ -16,7 +16,8 @@ from traqpoint.models.layers import ConvBlock, upsample
 class PyramidDetector(Detector):
     """The trunk says what is there, a stem of its own where exactly; four logits per cell of 2 × 2 pixels.
 
-    At half resolution a channel costs a quarter, and the strided stem sees every pixel.
+    At half resolution a channel costs a quarter, and the strided stem sees every pixel. The trunk's own map at half
+    resolution is not read: with the stem beside it, it only costs.
     """
 
     stride = 32
@@ -24,17 +25,19 @@ class PyramidDetector(Detector):
     def __init__(self, widths: Sequence[int], channels: int = 8) -> None:
         """widths: channels of the maps that `PyramidDescriptor.maps` gives."""
         super().__init__()
-        image, *levels = widths
+        image, _, quarter, eighth = widths
         self.stem = ConvBlock(image, channels, stride=2)
-        self.laterals = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in levels)
+        self.quarter = nn.Conv2d(quarter, channels, 1)
+        self.eighth = nn.Conv2d(eighth, channels, 1)
         self.body = ConvBlock(channels, channels)
         self.head = nn.Conv2d(channels, 4, 3, padding=1)
 
     def forward(self, images: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """images (B, 3, H, W), and their maps, which alone are read -> logits (B, 1, H, W)."""
-        half, quarter, eighth = (lateral(level.float()) for lateral, level in zip(self.laterals, maps[1:], strict=True))
-        coarse = quarter + upsample(eighth, (quarter.shape[-2], quarter.shape[-1]))
-        x = self.stem(maps[0].float()) + half + upsample(coarse, (half.shape[-2], half.shape[-1]))
+        image, _, quarter, eighth = (level.float() for level in maps)
+        x, coarse = self.stem(image), self.quarter(quarter)
+        coarse = coarse + upsample(self.eighth(eighth), (coarse.shape[-2], coarse.shape[-1]))
+        x = x + upsample(coarse, (x.shape[-2], x.shape[-1]))
         return _shuffled(self.head(self.body(F.relu(x, inplace=True))))
 
 
