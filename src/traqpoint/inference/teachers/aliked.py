@@ -1,4 +1,4 @@
-"""ALIKED (kornia's) as a teacher: the strongest here, a second per image on a CPU."""
+"""ALIKED (kornia's) as a teacher: the strongest here, a second and a half per photo on a CPU."""
 
 from __future__ import annotations
 

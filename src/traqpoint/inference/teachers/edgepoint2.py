@@ -1,4 +1,4 @@
-"""EdgePoint2 as a teacher: strong, and a tenth of a second per image on a CPU."""
+"""EdgePoint2 as a teacher: strong, and a fifth of a second per photo on a CPU."""
 
 from __future__ import annotations
 
