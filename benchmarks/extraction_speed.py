@@ -16,12 +16,16 @@ from pathlib import Path
 
 import torch
 import tyro
+from torch import Tensor
 
 from traqpoint.data.worlds.textures import procedural_textures
 from traqpoint.evaluation.methods.method import build_method
 from traqpoint.files import write_json
 from traqpoint.inference.extractor import Extractor
+from traqpoint.models.config import MODELS
 from traqpoint.models.detect import detect
+from traqpoint.models.traqpoint import TraqPoint
+from traqpoint.models.weights import available
 from traqpoint.types import Features
 
 
@@ -31,8 +35,8 @@ class Options:
 
     peers: Path
     """Folder with the weights of other methods."""
-    weights: str = "traqpoint-s"
-    """Our model."""
+    weights: tuple[str, ...] = ("traqpoint-s",)
+    """Weights, or networks of models.config:MODELS without any: time does not ask what they have learned."""
     width: int = 640
     """Of the image in pixels."""
     height: int = 480
@@ -47,27 +51,44 @@ class Options:
     """Write the table with its protocol here, as JSON."""
 
 
+def built(name: str, max_keypoints: int) -> Extractor:
+    """With weights of that name or path; else the network of that name, untrained, whose every maximum counts."""
+    if name in available() or name not in MODELS:
+        return Extractor(name, max_keypoints=max_keypoints, device="cpu")
+    model = TraqPoint(MODELS[name]).train()
+    model.dense(torch.rand(2, 3, 64, 64))  # give the running statistics something to hold
+    return Extractor(model.eval(), max_keypoints=max_keypoints, prominence=0.0, device="cpu")
+
+
+def parts(name: str, image: Tensor, max_keypoints: int) -> dict[str, Callable[[], object]]:
+    """The whole extraction of image (3, H, W), and what it consists of."""
+    extractor = built(name, max_keypoints)
+    model, size = extractor.model, (image.shape[-1], image.shape[-2])
+    batch = image[None].contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        maps = model.descriptor.maps(batch)
+        logits = model.logits(batch, maps)
+        xy = extractor(image).keypoints[None]
+    return {
+        name: lambda: extractor(image),
+        f"  {name}: maps": lambda: model.descriptor.maps(batch),
+        f"  {name}: logits": lambda: model.logits(batch, maps),
+        f"  {name}: detection": lambda: detect(logits, max_keypoints),
+        f"  {name}: descriptors": lambda: model.descriptor.at(maps, xy, size),
+    }
+
+
 def main(options: Options) -> None:
     torch.set_num_threads(options.threads)
     side = max(options.width, options.height)
     image = procedural_textures(1, side, torch.Generator().manual_seed(0))[0, :, : options.height, : options.width]
     image = image.contiguous()
-    extractor = Extractor(options.weights, max_keypoints=options.max_keypoints, device="cpu")
-    model = extractor.model
-    batch = image[None].contiguous(memory_format=torch.channels_last)
-    with torch.inference_mode():
-        logits = model.detector(batch)
     xfeat = build_method("XFeat", options.max_keypoints, peers=options.peers, device="cpu")
     sift, orb = (build_method(name, options.max_keypoints) for name in ("SIFT", "ORB"))
-    timed: dict[str, Callable[[], object]] = {
-        "XFeat (kornia)": lambda: xfeat(image),
-        options.weights: lambda: extractor(image),
-        "  policy network": lambda: model.detector(batch),
-        "  descriptor network": lambda: model.descriptor(batch),
-        "  detection": lambda: detect(logits, options.max_keypoints),
-        "SIFT (OpenCV)": lambda: sift(image),
-        "ORB (OpenCV)": lambda: orb(image),
-    }
+    timed: dict[str, Callable[[], object]] = {"XFeat (kornia)": lambda: xfeat(image)}
+    for name in options.weights:
+        timed |= parts(name, image, options.max_keypoints)
+    timed |= {"SIFT (OpenCV)": lambda: sift(image), "ORB (OpenCV)": lambda: orb(image)}
     seconds: dict[str, list[float]] = {name: [] for name in timed}
     with torch.inference_mode():
         for _ in range(options.rounds):

@@ -25,7 +25,7 @@ from traqpoint.models.layers import frozen
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.config import EntropyConfig, ExactConfig, PolicyConfig, SampledConfig, SamplingConfig, changed
 from traqpoint.policy.objective import objective
-from traqpoint.training.policy_step import describe
+from traqpoint.training.policy_step import frozen_maps
 
 EXACT = PolicyConfig(
     exact=ExactConfig(pixel_stride=1, image_weight=0.2, normalise=False),
@@ -77,7 +77,8 @@ def main(options: Options) -> None:
     parameters = [p.requires_grad_() for p in model.detector.parameters()]
     B, T = batch.images.shape[:2]
     images = batch.images.flatten(0, 1)
-    descriptors = describe(images, model).unflatten(0, (B, T))
+    maps = frozen_maps(images, model)
+    descriptors = model.descriptor.dense(maps).unflatten(0, (B, T))
 
     def gradient(config: PolicyConfig, seed: int) -> torch.Tensor:
         config = changed(config, reward={"terms": ((options.term, 1.0), ("distinctiveness", 0.8))})
@@ -86,7 +87,7 @@ def main(options: Options) -> None:
         parts = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
         return torch.cat([g.flatten() for g in parts if g is not None])
 
-    logits = model.detector(images).unflatten(0, (B, T))[:, :, 0]
+    logits = model.detector(images, maps).unflatten(0, (B, T))[:, :, 0]
     exact = gradient(EXACT, 0)
     rows = {}
     for name, config in track(ESTIMATORS.items(), description="estimators"):

@@ -42,7 +42,7 @@ from traqpoint.policy.loss import warmup_loss
 from traqpoint.training.config import LoopConfig
 from traqpoint.training.experts import fast_heatmap
 from traqpoint.training.loop import learning_rate, update
-from traqpoint.training.policy_step import MovingAverage, Weights, describe, policy_step
+from traqpoint.training.policy_step import MovingAverage, Weights, frozen_maps, policy_step
 from traqpoint.types import Geometry, SequenceBatch, map_tensors
 
 POOL_FRAMES = {"homography": 8, "worlds": 5}
@@ -114,7 +114,8 @@ def build_pool(options: Options) -> Path:
     for _ in track(range(options.pool), description="pool"):
         batch = source.sample(1, generator)
         images.append((batch.images[0] * 255).round().byte())
-        descriptors.append(describe(images[-1].float() / 255, model).half())
+        (dense,) = frozen_maps(images[-1].float() / 255, model)
+        descriptors.append(dense.half())
         geometries.append(batch.geometry)
     pool = {"images": torch.stack(images), "descriptors": torch.stack(descriptors), "geometry": joined(geometries)}
     with atomic(path) as partial:
@@ -130,12 +131,11 @@ def joined(geometries: list) -> Geometry:
 
 
 def batch_of(pool: dict, indices: list[int], frames: Tensor) -> tuple[SequenceBatch, Tensor]:
-    """Frames (B, T) of B sequences of the pool, and their descriptors."""
+    """Frames (B, T) of B sequences of the pool, and the descriptors (B · T, D, h, w) of them all."""
     rows = torch.tensor(indices).unsqueeze(1)
     geometry = map_tensors(pool["geometry"], lambda x: x[rows, frames])
-    return SequenceBatch(pool["images"][rows, frames].float() / 255, geometry), pool["descriptors"][
-        rows, frames
-    ].float()
+    descriptors = pool["descriptors"][rows, frames].flatten(0, 1).float()
+    return SequenceBatch(pool["images"][rows, frames].float() / 255, geometry), descriptors
 
 
 def choose_frames(variant: Variant, batch_size: int, available: int, generator: torch.Generator) -> Tensor:
@@ -176,7 +176,7 @@ def train(variant: Variant, seed: int, model: TraqPoint, pool: dict, options: Op
             else:
                 entropy = 1 + i / steps * (variant.policy.entropy.final - 1)
                 weights, moving = Weights(entropy=entropy), float(average.value)
-                loss, stats = policy_step(batch, model, variant.policy, weights, generator, descriptors, moving)
+                loss, stats = policy_step(batch, model, variant.policy, weights, generator, [descriptors], moving)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate((i + 1) / steps, config)
         update(model.detector, optimizer, loss, config.clip_norm)

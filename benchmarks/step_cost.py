@@ -25,7 +25,7 @@ from traqpoint.models.layers import channels_last, frozen
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.objective import objective
 from traqpoint.policy.presets import PRESETS
-from traqpoint.training.policy_step import describe
+from traqpoint.training.policy_step import frozen_maps
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,10 @@ def main(options: Options) -> None:
             B, T = batch.images.shape[:2]
             images = batch.images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16):
-                descriptors = describe(images, model).unflatten(0, (B, T))
+                maps = frozen_maps(images, model)
+                descriptors = model.descriptor.dense(maps).unflatten(0, (B, T))
                 lap("descriptor")
-                logits = model.detector(images).float().unflatten(0, (B, T))[:, :, 0]
+                logits = model.detector(images, maps).float().unflatten(0, (B, T))[:, :, 0]
             lap("policy")
             loss, _ = objective(logits, descriptors, batch.geometry, config, generator)
             lap("reward")

@@ -130,10 +130,12 @@ def to_tensor(image: np.ndarray | Tensor, name: str = "image") -> Tensor:
                 f"{name}: a torch image must be (3, H, W) RGB float in [0, 1], got {tuple(image.shape)} {image.dtype}"
             )
         tensor = image.float()
-        if not bool(torch.isfinite(tensor).all()):
-            raise ImageError(f"{name}: the image holds NaN or infinity")
-        if tensor.numel() and float(tensor.max()) > 2:
-            raise ImageError(f"{name}: a torch image must lie in [0, 1], its maximum is {float(tensor.max()):.4g}")
+        if tensor.numel():
+            lowest, highest = map(float, tensor.aminmax())  # one pass; NaN comes out of it as NaN
+            if not math.isfinite(lowest) or not math.isfinite(highest):
+                raise ImageError(f"{name}: the image holds NaN or infinity")
+            if highest > 2:
+                raise ImageError(f"{name}: a torch image must lie in [0, 1], its maximum is {highest:.4g}")
     else:
         raise ImageError(f"{name}: expected a path, a numpy array or a torch tensor, got {type(image).__name__}")
     if 0 in tensor.shape:

@@ -176,6 +176,11 @@ def load_strictly(
     module.load_state_dict(fitting, strict=False)
 
 
+def buffers_of(module: nn.Module) -> str:
+    """`spare` for published files that lack some of the module's buffers, which are no weights."""
+    return "|".join(rf"^{re.escape(name)}$" for name, _ in module.named_buffers()) or NOTHING
+
+
 def content_hash(state: Mapping[str, Tensor]) -> str:
     """sha256 over names, shapes and bytes of all tensors, independent of their order in the file."""
     digest = hashlib.sha256()

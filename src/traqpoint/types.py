@@ -146,14 +146,46 @@ class Geometry(Protocol):
 
 
 @dataclass(frozen=True)
+class DescribedPoints:
+    """Points of one photograph as teachers see them. xy: (N, 2) pixels. descriptors: (N, E) of unit norm."""
+
+    xy: Tensor
+    descriptors: Tensor
+
+    def __post_init__(self) -> None:
+        n = self.xy.shape[0]
+        _require(
+            self.xy.shape == (n, 2) and self.descriptors.ndim == 2 and self.descriptors.shape[0] == n,
+            f"need points (N, 2) and descriptors (N, E), got {tuple(self.xy.shape)}, {tuple(self.descriptors.shape)}",
+        )
+
+
+@dataclass(frozen=True)
+class TaughtPoints:
+    """The same for a batch of sequences: where each point lies in each frame, and what teachers say of it.
+
+    xy: (B, T, N, 2) pixels, 0 where the frame does not see the point. seen: (B, T, N) bool. targets: (B, N, E) of unit
+    norm; rows beyond the points that a sequence has are seen nowhere, and 0.
+    """
+
+    xy: Tensor
+    seen: Tensor
+    targets: Tensor
+
+    def to(self, device: Device) -> TaughtPoints:
+        return map_tensors(self, lambda x: x.to(device))
+
+
+@dataclass(frozen=True)
 class SequenceBatch:
     """A batch of B sequences of T frames that see the same rigid scene.
 
-    images: (B, T, 3, H, W) float32 RGB in [0, 1].
+    images: (B, T, 3, H, W) float32 RGB in [0, 1]. taught: of sources whose photographs teachers have seen.
     """
 
     images: Tensor
     geometry: Geometry
+    taught: TaughtPoints | None = None
 
     def __post_init__(self) -> None:
         _require(
@@ -166,7 +198,8 @@ class SequenceBatch:
         return self.images.shape[1]
 
     def to(self, device: Device) -> SequenceBatch:
-        return SequenceBatch(self.images.to(device), self.geometry.to(device))
+        taught = self.taught.to(device) if self.taught is not None else None
+        return SequenceBatch(self.images.to(device), self.geometry.to(device), taught)
 
 
 @dataclass(frozen=True)

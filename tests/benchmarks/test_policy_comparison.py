@@ -100,7 +100,7 @@ def test_a_batch_is_the_frames_of_the_sources_sequence(comparison, options):
     found, truth = batch.geometry.warp(0, 1, xy), second.geometry.warp(4, 2, xy)
     torch.testing.assert_close(found.xy, truth.xy, equal_nan=True)
     assert found.state.tolist() == truth.state.tolist()
-    assert descriptors.shape[:2] == (1, 2)
+    assert descriptors.shape[:2] == (2, 64)
 
 
 def test_tables_say_the_spread_and_the_paired_differences(comparison):

@@ -20,6 +20,7 @@ from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.sampling import sample
 from traqpoint.image import read_image, write_image
 from traqpoint.io.stores import open_features, open_matches
+from traqpoint.models.backbones import build_backbone
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.combination import COMBINATIONS
 from traqpoint.policy.reward_config import RewardConfig
@@ -136,6 +137,20 @@ def test_own_backbone(tmp_path):
     assert main(["train", "policy", "--out", str(second), *loop, *start, *worlds]) == 0
     kept = TraqPoint.from_pretrained(second / "traqpoint.safetensors").descriptor
     assert torch.equal(kept.backbone.levels[0].weight, trained.backbone.levels[0].weight)
+
+
+def test_own_teacher(frames, tmp_path, capsys):
+    """A backbone that the package does not know as a teacher is learnt from; without its weights, one line says so."""
+    torch.manual_seed(0)
+    words = ["train", "descriptor", "--data.photos", str(frames), "--out", str(tmp_path / "run")]
+    words += ["--teachers.names", f"{EXAMPLES / 'own_teacher.py'}:build", "--teachers.folder", str(tmp_path)]
+    words += ["--descriptor.losses", "similarity", "1", "contrast", "1", "--data.homography.image-size", "64"]
+    words += ["--loop.steps", "2", "--loop.batch-size", "1", "--loop.device", "cpu"]
+    assert main(words) == 1 and "holds no weights of a backbone" in capsys.readouterr().err
+    torch.save(build_backbone("small").state_dict(), tmp_path / "small.pth")
+    assert main(words) == 0
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert all(np.isfinite(line["similarity"]) and line["similarity"] > 0 for line in lines)
 
 
 def test_own_method(tmp_path):

@@ -5,8 +5,10 @@ import sys
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from traqpoint.errors import ConfigError, WeightsError
+from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.models import weights
 from traqpoint.models.backbones import build_backbone
 from traqpoint.models.config import DESCRIPTORS, ModelConfig
@@ -58,9 +60,12 @@ def test_every_descriptor_network_gives_the_descriptors_that_it_declares(name):
     backbone = "small" if DESCRIPTORS[name].backbone else ""
     net = TraqPoint(ModelConfig(name, 32, backbone)).eval().descriptor
     with torch.no_grad():
-        descriptors, matchability = net.describe(torch.rand(2, 3, 64, 96))
+        maps = net.maps(torch.rand(2, 3, 64, 96))
+        descriptors, matchability = net.dense(maps), net.matchability(maps)
+        points = net.at(maps, pixel_grid(64, 96, net.output_stride).expand(2, -1, -1), (96, 64))
     s = net.output_stride
     assert descriptors.shape == (2, net.dim, 64 // s, 96 // s) and net.dim == 32
+    assert torch.allclose(points, F.normalize(descriptors, dim=1).flatten(2).transpose(1, 2), atol=1e-5)
     assert matchability is None or matchability.shape == (2, 1, 64 // s, 96 // s)
 
 

@@ -36,8 +36,8 @@ def test_what_is_padding_changes_nothing(descriptor, mode):
     padded = torch.rand(2, 3, 128, 160)
     padded[:, :, :64, :96] = images
     with mode():
-        alone = descriptor.describe(images)
-        within = descriptor.describe(padded, [(96, 64)] * 2)
+        alone = descriptor.maps(images)
+        within = descriptor.maps(padded, [(96, 64)] * 2)
     for a, b in zip(alone, within, strict=True):
         assert b.shape[-2:] == (32, 40)
         assert torch.allclose(a, b[..., :16, :24], atol=1e-5)
@@ -47,14 +47,14 @@ def test_images_of_several_sizes_are_described_as_if_alone(descriptor):
     images = torch.rand(3, 3, 96, 96)
     sizes = [(96, 96), (64, 96), (70, 50)]
     with torch.no_grad():
-        together = descriptor.describe(images, sizes)[0]
+        together = descriptor.maps(images, sizes)[0]
         for i, size in enumerate(sizes):
-            assert torch.allclose(together[i : i + 1], descriptor.describe(images[i : i + 1], [size])[0], atol=1e-5)
+            assert torch.allclose(together[i : i + 1], descriptor.maps(images[i : i + 1], [size])[0], atol=1e-5)
 
 
 def test_any_size_gives_one_descriptor_per_started_cell(descriptor):
     with torch.no_grad():
-        descriptors, matchability = descriptor.describe(torch.rand(1, 3, 50, 71))
+        descriptors, matchability = descriptor.maps(torch.rand(1, 3, 50, 71))
     assert descriptors.shape == (1, 32, 13, 18) and matchability.shape == (1, 1, 13, 18)
     assert ((matchability > 0) & (matchability < 1)).all()
 

@@ -16,8 +16,10 @@ from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.config import changed
 from traqpoint.policy.presets import PRESETS
 from traqpoint.training.config import DescriptorConfig, DescriptorTraining, LoopConfig, PolicyTraining
-from traqpoint.training.descriptor_step import descriptor_step, dual_softmax_loss
+from traqpoint.training.descriptor_step import descriptor_step
 from traqpoint.training.loop import learning_rate
+from traqpoint.training.losses.contrast import Contrast
+from traqpoint.training.losses.lesson import Pair
 from traqpoint.training.policy_step import Weights, policy_step, schedule
 from traqpoint.training.runs import train_descriptor, train_policy
 from traqpoint.types import SequenceBatch
@@ -48,7 +50,7 @@ def descriptor_run(photos, out, steps, **options):
 def test_true_pairs_with_the_same_descriptor_and_no_other_alike_cost_nothing():
     a = torch.eye(8)[None]
     xy = torch.arange(16.0).reshape(1, 8, 2) * 10
-    loss, accuracy = dual_softmax_loss(a, a, xy, torch.ones(1, 8).bool(), DescriptorConfig(inverse_temperature=50))
+    loss, accuracy = Contrast(inverse_temperature=50).of_pair(Pair(a, a, xy, torch.ones(1, 8).bool()))
     assert loss < 1e-6 and accuracy == 1
 
 
@@ -57,8 +59,8 @@ def test_unpaired_points_change_no_descriptor_loss():
     a, b = (torch.nn.functional.normalize(torch.randn(1, 9, 8), dim=-1) for _ in range(2))
     xy = torch.rand(1, 9, 2) * 100
     paired = torch.tensor([[True] * 6 + [False] * 3])
-    full, _ = dual_softmax_loss(a, b, xy, paired, DescriptorConfig())
-    cut, _ = dual_softmax_loss(a[:, :6], b[:, :6], xy[:, :6], paired[:, :6], DescriptorConfig())
+    full, _ = Contrast().of_pair(Pair(a, b, xy, paired))
+    cut, _ = Contrast().of_pair(Pair(a[:, :6], b[:, :6], xy[:, :6], paired[:, :6]))
     assert torch.allclose(full, cut, atol=1e-5)
 
 
@@ -68,15 +70,30 @@ def test_pairs_are_the_same_whatever_the_networks_compute_in(batch, monkeypatch)
     model = TraqPoint().eval()
     for low in (False, True):
 
-        def record(a, b, xy_b, paired, config, low=low):
-            seen[low].append(xy_b)
-            return dual_softmax_loss(a, b, xy_b, paired, config)
+        def record(self, pair, low=low, of_pair=Contrast.of_pair):
+            seen[low].append(pair.xy_b)
+            return of_pair(self, pair)
 
-        monkeypatch.setattr("traqpoint.training.descriptor_step.dual_softmax_loss", record)
-        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+        with monkeypatch.context() as patch, torch.autocast("cpu", torch.bfloat16, enabled=low):
+            patch.setattr(Contrast, "of_pair", record)
             config = DescriptorConfig(points_per_frame=64, corner_share=0.0)
             descriptor_step(batch, model, config, torch.Generator().manual_seed(0))
+    assert seen[True]
     assert all(torch.equal(a, b) for a, b in zip(seen[False], seen[True], strict=True))
+
+
+def test_where_no_teacher_has_looked_only_the_contrast_counts(batch):
+    model = TraqPoint().eval()
+
+    def loss(*losses):
+        config = DescriptorConfig(losses=losses, points_per_frame=64)
+        return descriptor_step(batch, model, config, torch.Generator().manual_seed(0))
+
+    contrast, stats = loss(("contrast", 1.0))
+    both, both_stats = loss(("cosine", 4.0), ("contrast", 1.0))
+    assert torch.equal(contrast, both) and stats["loss"] == both_stats["contrast"] and "cosine" not in both_stats
+    nothing, _ = loss(("cosine", 4.0))
+    assert float(nothing) == 0 and not nothing.requires_grad
 
 
 def test_the_descriptor_step_lowers_its_own_loss(batch):

@@ -25,8 +25,8 @@ class Evaluation(Benchmark):
     """Folder for predictions, results and the table; what is finished there is not done again."""
     methods: tuple[str, ...] = ("traqpoint-s",)
     """Packaged weights, weight files, SIFT RootSIFT ORB AKAZE XFeat ALIKED-T16 ALIKED-N16 ALIKED-N16rot ALIKED-N32
-    DISK, kornia:CLASS, features:PATH (computed elsewhere: npz folder or hloc .h5), or your own, module:build or
-    file.py:build (docs/evaluation.md)."""
+    DISK EdgePoint2-T32 EdgePoint2-M64 EdgePoint2-E64, kornia:CLASS, features:PATH (computed elsewhere: npz folder or
+    hloc .h5), or your own, module:build or file.py:build (docs/evaluation.md)."""
     peers: Path | None = None
     """Folder with the weights of other methods; without it kornia downloads them."""
     device: str = "auto"

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from traqpoint.cli.common import progress_bar
 from traqpoint.policy.presets import PRESETS
 from traqpoint.training.config import DescriptorTraining, PolicyTraining
 
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Descriptor(DescriptorTraining):
-    """Stage 1: train the descriptor on known correspondences. Continues from the last checkpoint in --out."""
+    """Stage 1: train the descriptor on known correspondences, and by teachers. Continues from the last checkpoint.
+
+    --teachers.names edgepoint2-E64 aliked-n16rot --teachers.folder PEERS --descriptor.losses cosine 4 contrast 1
+    learns what two frozen networks say of each photo, however its views are turned and lit.
+    """
 
     def run(self) -> int:
         from traqpoint.training.runs import train_descriptor
 
         with _training_bar("descriptor", self.loop.steps) as report:
-            path = train_descriptor(self, report)
+            path = train_descriptor(self, report, progress_bar)
         print(path)
         return 0
 

@@ -9,7 +9,7 @@ import math
 import operator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from traqpoint.data.posed.config import ColmapConfig, MegaDepthConfig, RgbdConfig
 from traqpoint.data.source import needed
@@ -57,6 +57,13 @@ class HomographyConfig:
     """Each corner of the frame moves by up to this share of the side."""
     photometric: float = 1.0
     """Strength of brightness, colour, noise and blur changes; 0 is none."""
+    light: Literal["mild", "strong"] = "mild"
+    """What changes: as between two photographs of one hour, or as between day and night and two cameras, in 8 bits by
+    OpenCV, which is also twice as fast on a CPU."""
+    turned: float = 0.0
+    """Share of the frames that are turned by any angle, beyond rotation_degrees."""
+    taught_points: int = 256
+    """Points that teachers have described, in each sequence at most; only those that two frames see."""
     min_coverage: float = 0.85
     """Smallest share of a frame that shows the photo; frames below are drawn again, closer to the first."""
 
@@ -65,6 +72,10 @@ class HomographyConfig:
             raise ConfigError(f"need image_size >= 32 and num_frames >= 2, got {self.image_size}, {self.num_frames}")
         if not 1 <= self.zoom[0] <= self.zoom[1]:
             raise ConfigError(f"zoom must be an increasing range from 1 on, got {self.zoom}")
+        if self.light not in ("mild", "strong"):
+            raise ConfigError(f"light must be mild or strong, got {self.light!r}")
+        if not 0 <= self.turned <= 1 or self.taught_points < 1:
+            raise ConfigError(f"need turned in [0, 1] and taught_points >= 1, got {self.turned}, {self.taught_points}")
         if self.scale < 1 or not 0 < self.min_coverage <= 1:
             raise ConfigError(f"need scale >= 1 and 0 < min_coverage <= 1, got {self.scale}, {self.min_coverage}")
 

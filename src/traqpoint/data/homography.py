@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,14 +13,17 @@ from torch import Tensor
 from traqpoint.data.augment import photometric
 from traqpoint.data.config import DataConfig, HomographyConfig
 from traqpoint.data.photos import load_video_frames, photos_of
-from traqpoint.data.source import needs
+from traqpoint.data.relight import relight
+from traqpoint.data.render_fast import pyramid, render
+from traqpoint.data.source import Describe, needs
+from traqpoint.data.taught import carry_points
 from traqpoint.errors import DataError
 from traqpoint.geometry.homography import apply_homography
 from traqpoint.geometry.pixels import inside, pixel_grid
 from traqpoint.geometry.sampling import warp_image
 from traqpoint.geometry.transforms import translation
 from traqpoint.geometry.warp import HomographyGeometry
-from traqpoint.types import Device, SequenceBatch
+from traqpoint.types import DescribedPoints, Device, SequenceBatch
 
 
 class HomographySequences:
@@ -30,6 +35,20 @@ class HomographySequences:
         self.config = config or HomographyConfig()
         self.device = torch.device(device)
         self.photos = [photo.to(device) for photo in photos]
+        self._pyramids = [pyramid(photo) for photo in photos] if self.config.light == "strong" else []
+        self._points: list[DescribedPoints] = []
+
+    def taught(self, describe: Describe) -> HomographySequences:
+        """See data.source.taught. Photos that cannot be described are left out; raises DataError if none is left."""
+        described = dict(enumerate(describe(self.photos)))
+        kept = [index for index, points in described.items() if points is not None]
+        if not kept:
+            raise DataError("none of the photos can be described")
+        out = copy.copy(self)
+        out.photos = [self.photos[index] for index in kept]
+        out._pyramids = [self._pyramids[index] for index in kept] if self._pyramids else []
+        out._points = [points for points in described.values() if points is not None]
+        return out
 
     def sample(self, batch_size: int, generator: torch.Generator) -> SequenceBatch:
         """batch_size sequences of photos drawn at random."""
@@ -38,19 +57,46 @@ class HomographySequences:
 
     def render(self, indices: list[int], generator: torch.Generator) -> SequenceBatch:
         """One sequence of each of these photos."""
-        images, homographies, masks = [], [], []
-        for index in indices:
-            photo = self.photos[index]
-            frame_from_photo = self._draw(photo.shape[-1], photo.shape[-2], generator).to(self.device)
-            frames, mask = _render(photo, frame_from_photo, self.config.image_size)
-            images.append(frames)
-            homographies.append(frame_from_photo)
-            masks.append(mask)
+        sizes = [(self.photos[index].shape[-1], self.photos[index].shape[-2]) for index in indices]
+        homographies = torch.stack([self._draw(*size, generator) for size in sizes])
+        images, masks = (self._strongly_lit if self._pyramids else self._mildly_lit)(indices, homographies, generator)
+        taught = None
+        if self._points:
+            points = [self._points[index] for index in indices]
+            taught = carry_points(points, homographies, masks.cpu(), self.config.taught_points, generator)
+        geometry = HomographyGeometry(homographies.to(self.device), masks)
+        return SequenceBatch(images, geometry, taught.to(self.device) if taught is not None else None)
+
+    def _mildly_lit(
+        self, indices: list[int], homographies: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Photos and frame_from_photo (B, T, 3, 3) -> images (B, T, 3, H, W) and masks (B, T, H, W), on the device."""
+        images, masks = zip(
+            *(
+                _render(self.photos[index], frame_from_photo.to(self.device), self.config.image_size)
+                for index, frame_from_photo in zip(indices, homographies, strict=True)
+            ),
+            strict=True,
+        )
         stack = torch.stack(images)
         if self.config.photometric > 0:
             flat = photometric(stack.flatten(0, 1), generator, self.config.photometric)
             stack = flat.reshape(stack.shape)
-        return SequenceBatch(stack, HomographyGeometry(torch.stack(homographies), torch.stack(masks)))
+        return stack, torch.stack(masks)
+
+    def _strongly_lit(
+        self, indices: list[int], homographies: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """The same in 8 bits, on the CPU."""
+        random = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        images, masks = [], []
+        for index, frame_from_photo in zip(indices, homographies, strict=True):
+            frames, mask = render(self._pyramids[index], frame_from_photo, self.config.image_size)
+            images.append(np.stack([relight(frame, random, self.config.photometric) for frame in frames]))
+            masks.append(mask)
+        # In this order in memory, which is the networks': channels last.
+        stack = torch.from_numpy(np.stack(images)).to(self.device).float().div_(255).movedim(-1, 2)
+        return stack, torch.stack(masks).to(self.device)
 
     def _draw(self, width: int, height: int, generator: torch.Generator) -> Tensor:
         """frame_from_photo (T, 3, 3)."""
@@ -93,6 +139,8 @@ def _perturbation(config: HomographyConfig, strength: float, uniform) -> Tensor:
     """A random frame_from_first (3, 3) about the frame's centre."""
     side = config.image_size
     angle = math.radians(uniform(-1, 1) * config.rotation_degrees * strength)
+    if config.turned > 0 and uniform(0, 1) < config.turned:
+        angle = uniform(-math.pi, math.pi)
     scale = config.scale ** (uniform(-1, 1) * strength)
     cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
     similarity = torch.tensor([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])

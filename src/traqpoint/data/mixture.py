@@ -8,7 +8,7 @@ import torch
 
 from traqpoint.data.config import SOURCES, DataConfig
 from traqpoint.data.photos import photos_once
-from traqpoint.data.source import Source, at, unreadable
+from traqpoint.data.source import Describe, Source, at, taught, unreadable
 from traqpoint.errors import ConfigError
 from traqpoint.types import Device, SequenceBatch
 
@@ -48,6 +48,10 @@ class Mixture:
     def at(self, progress: float) -> Mixture:
         """See data.source.at."""
         return Mixture([(at(source, progress), weight) for source, weight in self.sources])
+
+    def taught(self, describe: Describe) -> Mixture:
+        """See data.source.taught."""
+        return Mixture([(taught(source, describe), weight) for source, weight in self.sources])
 
     def sample(self, batch_size: int, generator: torch.Generator) -> SequenceBatch:
         return self._choose(generator).sample(batch_size, generator)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:  # the configurations stand on this file, and the command line's help on them
     import torch
 
-    from traqpoint.types import SequenceBatch
+    from traqpoint.types import DescribedPoints, SequenceBatch
 
 
 class Source(Protocol):
@@ -55,3 +55,12 @@ def at(source: Source, progress: float) -> Source:
 def unreadable(source: Source) -> dict[tuple[str, int], str]:
     """What a source that reads files could not read so far: (set, frame) -> why. Empty for sources that read none."""
     return getattr(source, "unreadable", {})
+
+
+Describe = Callable[[Sequence["torch.Tensor"]], list["DescribedPoints | None"]]
+"""Photographs, uint8 (3, H, W) -> their points as teachers see them; None for one that cannot be described."""
+
+
+def taught(source: Source, describe: Describe) -> Source:
+    """The source with teachers' points in its batches; one without photographs of its own stays as it is."""
+    return source.taught(describe) if hasattr(source, "taught") else source

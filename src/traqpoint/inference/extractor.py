@@ -12,7 +12,6 @@ from torch import Tensor
 
 from traqpoint.device import resolve_device
 from traqpoint.errors import ConfigError
-from traqpoint.geometry.sampling import sample_descriptors
 from traqpoint.image import pad_to_multiple, read_image, resize_long_side, to_tensor
 from traqpoint.inference.config import ExtractorConfig
 from traqpoint.models.detect import detect
@@ -74,8 +73,9 @@ class Extractor:
         height, width = images.shape[-2:]
         images = images.to(self.device).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            logits, descriptors, _ = self.model.dense(images, used)
-        descriptors = descriptors.float()
+            maps = self.model.descriptor.maps(images, used)
+        maps = tuple(level.float() for level in maps)
+        logits = self.model.logits(images, maps)
         valid = torch.zeros(images.shape[0], height, width, dtype=torch.bool, device=self.device)
         for i, (w, h) in enumerate(used):
             margin = self.config.border
@@ -84,7 +84,8 @@ class Extractor:
         found = detect(logits, c.max_keypoints, c.nms_radius, c.threshold, c.prominence, valid)
         out = []
         for i, (xy, scores) in enumerate(found):
-            vectors = sample_descriptors(descriptors[i : i + 1], xy.unsqueeze(0), (width, height))[0]
+            own = [level[i : i + 1] for level in maps]
+            vectors = self.model.descriptor.at(own, xy.unsqueeze(0), (width, height))[0]
             # Refinement may step half a pixel over the image's last row: stay inside 0 <= x < W.
             limit = torch.nextafter(xy.new_tensor(used[i]), xy.new_zeros(2))
             out.append(Features(xy.clamp(min=0).minimum(limit).cpu(), scores.cpu(), vectors.cpu(), used[i]))

@@ -72,9 +72,12 @@ class DeformableDescriptor(DescriptorNetwork):
 
     def forward(self, images: Tensor) -> Tensor:
         """images (B, 3, H, W) RGB in [0, 1] of any size -> descriptors (B, D, ⌈H/4⌉, ⌈W/4⌉), any norm."""
-        return self.describe(images)[0]
+        return self.maps(images)[0]
 
-    def describe(self, images: Tensor, sizes: Sizes | None = None) -> tuple[Tensor, Tensor]:
+    def matchability(self, maps: Sequence[Tensor]) -> Tensor:
+        return maps[1]
+
+    def maps(self, images: Tensor, sizes: Sizes | None = None) -> tuple[Tensor, Tensor]:
         """images (B, 3, H, W) -> descriptors (B, D, ⌈H/4⌉, ⌈W/4⌉), any norm, and matchability (B, 1, …) in (0, 1).
 
         sizes: which part of each image is no padding; after the backbone, nothing outside it is looked at, and

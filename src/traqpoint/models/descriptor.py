@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from traqpoint.geometry.sampling import sample_descriptors
 from traqpoint.models.backbones import SmallLevels
 from traqpoint.models.config import ModelConfig
 from traqpoint.models.layers import ConvBlock, upsample
@@ -18,8 +19,9 @@ Sizes = Sequence[tuple[int, int]]
 class DescriptorNetwork(nn.Module):
     """images (B, 3, H, W) RGB in [0, 1] -> one descriptor for each started cell of `output_stride` pixels.
 
-    A subclass is built from a ModelConfig and defines `forward`, images -> descriptors (B, D, ⌈H/s⌉, ⌈W/s⌉) of any
-    norm; and `describe` as well if it predicts matchability or looks beyond the padding.
+    A subclass is built from a ModelConfig. A dense one defines `forward`, images -> descriptors (B, D, ⌈H/s⌉, ⌈W/s⌉) of
+    any norm, which are its only map, or `maps` if it predicts matchability or looks beyond the padding. One that makes
+    descriptors at points only defines `maps`, `at` and `dense` instead.
     """
 
     dim: int
@@ -29,9 +31,21 @@ class DescriptorNetwork(nn.Module):
     output_stride: int
     """Pixels per descriptor, s."""
 
-    def describe(self, images: Tensor, sizes: Sizes | None = None) -> tuple[Tensor, Tensor | None]:
-        """Descriptors and matchability (B, 1, ⌈H/s⌉, ⌈W/s⌉), None without. sizes: which part is no padding."""
-        return self(images), None
+    def maps(self, images: Tensor, sizes: Sizes | None = None) -> tuple[Tensor, ...]:
+        """What `at` reads of images: (B, C, h, w) each, covering the whole images. sizes: which part is no padding."""
+        return (self(images),)
+
+    def at(self, maps: Sequence[Tensor], xy: Tensor, image_size: tuple[int, int]) -> Tensor:
+        """Descriptors (B, N, D) of unit norm at pixels xy (B, N, 2) of images of `image_size` (W, H)."""
+        return sample_descriptors(maps[0], xy, image_size)
+
+    def matchability(self, maps: Sequence[Tensor]) -> Tensor | None:
+        """(B, 1, ⌈H/s⌉, ⌈W/s⌉), or None if it is not predicted."""
+        return None
+
+    def dense(self, maps: Sequence[Tensor]) -> Tensor:
+        """Descriptors (B, D, ⌈H/s⌉, ⌈W/s⌉) at the cells' centres, of any norm."""
+        return maps[0]
 
 
 class SmallDescriptor(SmallLevels, DescriptorNetwork):

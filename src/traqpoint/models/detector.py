@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from traqpoint.models.config import ModelConfig
 from traqpoint.models.layers import ResidualBlock, upsample
 
 
@@ -28,7 +31,17 @@ def _share(features: Tensor, weight: Tensor) -> Tensor:
     return (F.relu(features, inplace=True).permute(0, 2, 3, 1) @ weight).unsqueeze(1)
 
 
-class PolicyNetwork(nn.Module):
+class Detector(nn.Module):
+    """images (B, 3, H, W) RGB in [0, 1] and the descriptor network's maps of them -> logits (B, 1, H, W).
+
+    A subclass defines `forward(images, maps)`; which of the two it reads is its own affair.
+    """
+
+    stride: int
+    """Image sides must be multiples of this."""
+
+
+class PolicyNetwork(Detector):
     """Four residual stages of 8/16/32/64 channels at 1, 1/2, 1/8, 1/32 resolution, one logit per pixel; 79 k
     parameters. Module names are those of the released checkpoint (docs/method.md §7).
 
@@ -51,8 +64,11 @@ class PolicyNetwork(nn.Module):
         self.conv4 = nn.Conv2d(64, 16, 1, bias=False)
         self.policy_head = nn.Conv2d(64, 1, 1, bias=False)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """images (B, 3, H, W) RGB in [0, 1], H and W multiples of 32 -> logits (B, 1, H, W)."""
+    def forward(self, images: Tensor, maps: Sequence[Tensor] = ()) -> Tensor:
+        """images (B, 3, H, W) RGB in [0, 1], H and W multiples of 32 -> logits (B, 1, H, W).
+
+        maps: of the descriptor network, of which this one shares nothing.
+        """
         x1 = self.block1(images)
         x2 = self.block2(F.max_pool2d(x1, 2))
         x3 = self.block3(F.max_pool2d(x2, 4))
@@ -63,3 +79,8 @@ class PolicyNetwork(nn.Module):
         for level, conv, weight in ((x2, self.conv2, head[1]), (x3, self.conv3, head[2]), (x4, self.conv4, head[3])):
             logits = logits + upsample(_share(conv(level), weight), size, self.align_corners)
         return logits
+
+
+def of_config(config: ModelConfig) -> PolicyNetwork:
+    """See config.DETECTORS."""
+    return PolicyNetwork(config.align_corners)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from traqpoint.image import pad_to_multiple
 from traqpoint.models import weights
-from traqpoint.models.config import DESCRIPTORS, ModelConfig
+from traqpoint.models.config import DESCRIPTORS, DETECTORS, ModelConfig
 from traqpoint.models.descriptor import DescriptorNetwork
-from traqpoint.models.detector import PolicyNetwork
+from traqpoint.models.detector import Detector
 from traqpoint.models.layers import fold_batch_norms, frozen
 from traqpoint.tensors import content_hash, load_strictly
 
@@ -31,7 +31,7 @@ class DenseOutput(NamedTuple):
 
 
 class TraqPoint(nn.Module):
-    """The policy network and the descriptor network, which share no layer.
+    """The policy network, and the descriptor network, whose maps it may read.
 
     metadata: what the header of the file says that the weights came from: licence, origin; empty for new ones.
     """
@@ -39,7 +39,7 @@ class TraqPoint(nn.Module):
     def __init__(self, config: ModelConfig | None = None) -> None:
         super().__init__()
         self.config = config or ModelConfig()
-        self.detector = PolicyNetwork(self.config.align_corners)
+        self.detector: Detector = DETECTORS[self.config.detector](self.config)
         self.descriptor: DescriptorNetwork = DESCRIPTORS[self.config.descriptor](self.config)
         self.metadata: dict[str, str] = {}
         self._sha256 = ""
@@ -69,9 +69,13 @@ class TraqPoint(nn.Module):
         return DenseOutput(logits, descriptors, matchability)
 
     def _dense(self, images: Tensor, sizes: Sequence[tuple[int, int]] | None) -> DenseOutput:
+        maps = self.descriptor.maps(images, sizes)
+        return DenseOutput(self.logits(images, maps), self.descriptor.dense(maps), self.descriptor.matchability(maps))
+
+    def logits(self, images: Tensor, maps: Sequence[Tensor]) -> Tensor:
+        """(B, 1, H, W) of images whose sides are multiples of `stride`, and their maps; float32 under autocast too."""
         with torch.autocast(images.device.type, enabled=False):
-            logits = self.detector(images)
-        return DenseOutput(logits, *self.descriptor.describe(images, sizes))
+            return self.detector(images, maps)
 
     @property
     def sha256(self) -> str:

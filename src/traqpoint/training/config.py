@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from traqpoint.data.config import DataConfig
 from traqpoint.errors import ConfigError
 from traqpoint.models.config import ModelConfig
 from traqpoint.policy.config import PolicyConfig
+from traqpoint.training.losses.loss import LOSSES
 
 
 @dataclass(frozen=True)
@@ -49,16 +51,62 @@ class LoopConfig:
 
 @dataclass(frozen=True)
 class DescriptorConfig:
-    """Stage 1: dual-softmax contrast on true correspondences."""
+    """Stage 1: what the descriptor is trained by."""
+
+    losses: tuple[tuple[str, float], ...] = (("contrast", 1.0),)
+    """Losses and their weights. contrast: dual softmax of true correspondences. With teachers also cosine (to the
+    target), similarity (row-wise KL of similarity matrices), procrustes. Or your own as module:Name."""
+    options: tuple[tuple[str, float | bool | str], ...] = ()
+    """Parameters of losses but contrast: Name.parameter and its value, such as similarity.inverse_temperature 10."""
 
     points_per_frame: int = 512
-    """Points drawn in each reference frame."""
+    """Points drawn in each reference frame for the contrast, besides the taught ones; 0 where those are enough."""
     corner_share: float = 0.5
     """Share of them drawn by corner response; the rest uniformly."""
     inverse_temperature: float = 20.0
     """Of the dual softmax (paper's matcher: 20)."""
     exclusion_px: float = 3.0
     """Other points this near to the true one are no negatives: at the map's stride they cannot be told apart."""
+
+    def __post_init__(self) -> None:
+        if self.points_per_frame < 0:
+            raise ConfigError(f"points_per_frame must not be negative, got {self.points_per_frame}")
+        if not self.losses or len(dict(self.losses)) < len(self.losses):
+            raise ConfigError("losses: name at least one, and none twice")
+        for name, weight in self.losses:
+            LOSSES.check(name)
+            if not 0 < weight < math.inf:
+                raise ConfigError(f"losses: the weight of {name} must be positive and finite, got {weight}")
+
+
+@dataclass(frozen=True)
+class TeachersConfig:
+    """Frozen networks that look at each clean photograph once; the student learns their descriptors of it."""
+
+    names: tuple[str, ...] = ()
+    """edgepoint2-T32, -M64, -E64, aliked-t16, -n16, -n16rot, -n32, disk; weights of ours by name or path; or your own
+    as module:build, which makes a teacher of (name, folder, device)."""
+    folder: Path | None = None
+    """Folder with their published files of weights: edgepoint2-E64.pth, aliked-n16rot.pth, disk_depth_fp16.pth …"""
+    cache: Path | None = None
+    """Folder for what they said, by content of photo and teachers; by default `teachers` beside the run's folder."""
+    keypoints: str = "traqpoint-s"
+    """Weights of ours whose keypoints are described too."""
+    our_points: int = 224
+    """Keypoints of ours in each photo, at most."""
+    own_points: int = 224
+    """Keypoints of the teachers in each photo, all together, at most."""
+    random_points: int = 192
+    """Points anywhere in each photo."""
+    long_side: int = 640
+    """Larger photos are shrunk to this many pixels for the teachers."""
+
+    def __post_init__(self) -> None:
+        counts = (self.our_points, self.own_points, self.random_points)
+        if min(counts) < 0 or sum(counts) < 1 or self.long_side < 64:
+            raise ConfigError(f"teachers: need points and long_side >= 64, got {counts}, {self.long_side}")
+        if len(set(self.names)) < len(self.names):
+            raise ConfigError("teachers: one is named twice")
 
 
 @dataclass(frozen=True)
@@ -72,7 +120,9 @@ class DescriptorTraining:
     loop: LoopConfig = field(default_factory=LoopConfig)
     """Steps, rates, device."""
     descriptor: DescriptorConfig = field(default_factory=DescriptorConfig)
-    """Loss."""
+    """Losses."""
+    teachers: TeachersConfig = field(default_factory=TeachersConfig)
+    """Networks to learn from."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """Network, unless init gives one."""
     init: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -56,10 +57,11 @@ class MovingAverage(nn.Module):
         self.value.mul_(self.decay).add_((1 - self.decay) * reward)
 
 
-def describe(images: Tensor, model: TraqPoint) -> Tensor:
-    """Frozen descriptors of images (N, 3, H, W), float32 (N, D, h, w). They may be kept: nothing here changes them."""
+def frozen_maps(images: Tensor, model: TraqPoint) -> tuple[Tensor, ...]:
+    """The frozen network's maps of images (N, 3, H, W), float32. They may be kept: nothing here changes them."""
     with torch.no_grad():
-        return model.descriptor(images.contiguous(memory_format=torch.channels_last)).float()
+        maps = model.descriptor.maps(images.contiguous(memory_format=torch.channels_last))
+        return tuple(level.float() for level in maps)
 
 
 def policy_step(
@@ -68,18 +70,19 @@ def policy_step(
     config: PolicyConfig,
     weights: Weights,
     generator: torch.Generator,
-    descriptors: Tensor | None = None,
+    maps: Sequence[Tensor] | None = None,
     moving: float = 0.0,
 ) -> tuple[Tensor, dict[str, float]]:
     """Loss of one batch, and what to log.
 
-    descriptors: (B, T, D, h, w) of the frozen network, if they are known already. moving: see MovingAverage.
+    maps: `frozen_maps` of all B · T frames, if they are known already. moving: see MovingAverage.
     Logged: reward, on-policy track reward; spread, over how many pixels the image-wide policy spreads; warmup, the
     imitation loss.
     """
     B, T, _, H, W = batch.images.shape
     images = batch.images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-    logits = model.detector(images).float()
+    maps = frozen_maps(images, model) if maps is None else maps
+    logits = model.detector(images, maps).float()
     total = logits.new_zeros(())
     stats: dict[str, float] = {}
     if weights.warmup > 0:
@@ -89,8 +92,8 @@ def policy_step(
         total = total + weights.warmup * imitation
         stats["warmup"] = float(imitation.detach())
     if weights.reward > 0:
-        if descriptors is None:
-            descriptors = describe(images, model).unflatten(0, (B, T))
+        with torch.no_grad():
+            descriptors = model.descriptor.dense(maps).unflatten(0, (B, T))
         with torch.autocast(images.device.type, enabled=False):
             loss, more = objective(
                 logits.reshape(B, T, H, W), descriptors, batch.geometry, config, generator, weights.entropy, moving

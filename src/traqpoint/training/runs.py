@@ -17,10 +17,13 @@ from traqpoint.models.convert import load_backbone
 from traqpoint.models.layers import channels_last, frozen
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.build import check_terms
+from traqpoint.progress import Bar, no_bar
 from traqpoint.training.config import DescriptorTraining, PolicyTraining
 from traqpoint.training.descriptor_step import descriptor_step
 from traqpoint.training.loop import Report, run
+from traqpoint.training.losses.build import build_losses
 from traqpoint.training.policy_step import MovingAverage, policy_step, schedule
+from traqpoint.training.teachers import Teachers
 from traqpoint.types import SequenceBatch
 
 
@@ -31,8 +34,11 @@ def _source(config: DescriptorTraining | PolicyTraining) -> Source:
     return build_source(config.data, "cpu" if config.loop.workers else resolve_device(config.loop.device))
 
 
-def _claim(config: DescriptorTraining | PolicyTraining, start: TraqPoint | None) -> None:
-    """The run's folder belongs to its configuration, and to the weights `start`, whose file may be replaced.
+def _claim(
+    config: DescriptorTraining | PolicyTraining, start: TraqPoint | None, teachers: Teachers | None = None
+) -> None:
+    """The run's folder belongs to its configuration, and to the weights of `start` and `teachers`, whose files may be
+    replaced.
 
     All numbers of workers but 0 give the same batches, and a run may go on with another one.
     """
@@ -40,6 +46,9 @@ def _claim(config: DescriptorTraining | PolicyTraining, start: TraqPoint | None)
     identity["loop"]["workers"] = min(1, config.loop.workers)
     if start is not None:
         identity["weights_sha256"] = start.sha256
+    if teachers is not None:  # where their files lie does not matter
+        identity["teachers"] |= {"folder": None, "cache": None}
+        identity["teachers_sha256"] = teachers.sha256
     claim(config.out, config.out / "config.yaml", identity)
 
 
@@ -48,22 +57,44 @@ def _header(stage: str, start: TraqPoint) -> dict[str, str]:
     return {"stage": stage, **{key: value for key, value in start.metadata.items() if key == "license"}}
 
 
-def train_descriptor(config: DescriptorTraining, report: Report = lambda *_: None) -> Path:
-    """Stage 1. Returns the path of the weights, in config.out; the detector in them is untrained."""
+def _check_losses(config: DescriptorTraining) -> None:
+    """Raise ConfigError for losses that cannot be built, and those that need teachers where there are none."""
+    for name, loss, _ in build_losses(config.descriptor):
+        if loss.teacher and not config.teachers.names:
+            raise ConfigError(f"the loss {name} needs teachers: give teachers.names")
+
+
+def train_descriptor(config: DescriptorTraining, report: Report = lambda *_: None, bar: Bar = no_bar) -> Path:
+    """Stage 1. Returns the path of the weights, in config.out; the detector in them is untrained.
+
+    bar: of the teachers' look at the photos, before the first step.
+    """
+    _check_losses(config)
     source = _source(config)
     torch.manual_seed(config.loop.seed)
     model = (TraqPoint.from_pretrained(config.init) if config.init else TraqPoint(config.model)).train()
     if config.backbone is not None:
         load_backbone(model.descriptor.get_submodule("backbone"), config.backbone)
+    device = resolve_device(config.loop.device)
+    teachers = None
+    if config.teachers.names:
+        cache = config.teachers.cache or config.out.parent / "teachers"
+        teachers = Teachers(config.teachers, cache, device, bar)
+        source = teachers.teach(source)
     # Last: a wrong path above leaves no folder that then refuses the right one.
-    _claim(config, model if config.init else None)
+    _claim(config, model if config.init else None, teachers)
+    target = None
+    if teachers is not None:
+        target = teachers.projection(config.out / "projection.npy", model.descriptor.dim)
+        target = target.to(device) if target is not None else None
 
     def step(batch: SequenceBatch, index: int, generator: torch.Generator):
-        return descriptor_step(batch, model, config.descriptor, generator)
+        return descriptor_step(batch, model, config.descriptor, generator, target)
 
     run(config.out, model.descriptor, source, step, config.loop, report)
     path = config.out / "descriptor.safetensors"
-    model.save_pretrained(path, _header("descriptor", model))
+    header = _header("descriptor", model)
+    model.save_pretrained(path, header if teachers is None else {**header, "teachers": teachers.licences})
     return path
 
 

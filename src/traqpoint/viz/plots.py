@@ -22,6 +22,8 @@ _PEERS = {
     "ALIKED-N16rot": "#5e3c99",
     "ALIKED-N32": "#e377c2",
     "DISK": "#8c564b",
+    "EdgePoint2-M64": "#c9a227",
+    "EdgePoint2-E64": "#7f6a12",
 }
 _OURS = ("#e4572e", "#f2a33a", "#b3123f", "#f58ea8")
 """Of our weights, which are called traqpoint-…, in order."""

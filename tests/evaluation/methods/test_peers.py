@@ -20,7 +20,8 @@ WEIGHTS = research_data.PEERS
 needs_weights = pytest.mark.skipif(
     not WEIGHTS.is_dir(), reason=f"no {WEIGHTS.name} folder with weights of other methods"
 )
-NETWORKS = ["XFeat", "ALIKED-T16", "ALIKED-N16", "ALIKED-N16rot", "ALIKED-N32", "DISK"]
+KORNIA = ["XFeat", "ALIKED-T16", "ALIKED-N16", "ALIKED-N16rot", "ALIKED-N32", "DISK"]
+NETWORKS = [*KORNIA, "EdgePoint2-T32", "EdgePoint2-E64"]
 CLASSICAL = ["SIFT", "RootSIFT", "ORB"]
 HAS_AKAZE = hasattr(cv2, "AKAZE_create") or hasattr(getattr(cv2, "xfeatures2d", None), "AKAZE_create")
 
@@ -117,7 +118,7 @@ def direct(name, image):
 
 
 @needs_weights
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", KORNIA)
 def test_networks_are_kornias_with_half_a_pixel_added(name):
     image = to_tensor(picture())
     found = peer(name)(image)
@@ -241,3 +242,27 @@ def test_labels_are_short():
     assert label(build_method("traqpoint-s", device="cpu")) == "traqpoint-s"
     assert label(build_method("RootSIFT")) == "RootSIFT"
     assert label(build_method("kornia:SIFTFeature", device="cpu")) == "SIFTFeature"
+
+
+def test_edgepoint2_needs_its_file(tmp_path):
+    with pytest.raises(WeightsError, match=r"give the folder that holds edgepoint2-E64\.pth"):
+        build_method("EdgePoint2-E64", 100)
+    with pytest.raises(WeightsError, match=r"edgepoint2-E64\.pth"):
+        build_method("EdgePoint2-E64", 100, peers=tmp_path)
+
+
+@needs_weights
+def test_edgepoint2_describes_as_its_network_does():
+    image = picture(160, 224)
+    found = peer("EdgePoint2-E64")(image)
+    assert 100 < len(found) <= 300 and found.descriptors.shape[1] == 64
+    network = peer("EdgePoint2-E64").model
+    with torch.no_grad():
+        descriptors, scores = network(to_tensor(image)[None])
+    xy = found.keypoints[:20]
+    grid = 2 * xy / torch.tensor([224.0, 160.0]) - 1
+    expected = torch.nn.functional.grid_sample(descriptors, grid[None, None], align_corners=False)[0, :, 0].T
+    assert torch.allclose(found.descriptors[:20], torch.nn.functional.normalize(expected, dim=1), atol=1e-4)
+    pixel = xy[0].floor().long()
+    near = scores[0, 0, pixel[1] - 1 : pixel[1] + 2, pixel[0] - 1 : pixel[0] + 2]
+    assert float(near.max()) == float(scores[0, 0, 4:-4, 4:-4].max())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from traqpoint.errors import ConfigError, WeightsError
 from traqpoint.evaluation.methods.peer import Peer, PeerConfig, Raw
 from traqpoint.geometry.pixels import opencv_from_colmap
 from traqpoint.image import pad_to_multiple
-from traqpoint.tensors import NOTHING, load_strictly, read_tensors
+from traqpoint.tensors import buffers_of, load_strictly, read_tensors
 
 _MULTIPLE = 32
 """Sides that all networks take: XFeat and ALIKED want multiples of 32, DISK of 16."""
@@ -78,9 +77,7 @@ def _model(kind: str, arguments: dict[str, Any], limit: int, folder: Path | None
     if folder is not None and (folder / file).is_file() and not composed:
         model = cls(**arguments)
         net = model.net if kind == "XFeat" else model
-        # Buffers that are no weights are missing from some of kornia's files.
-        spare = "|".join(rf"^{re.escape(name)}$" for name, _ in net.named_buffers()) or NOTHING
-        load_strictly(net, read_tensors(folder / file)[0], folder / file, spare=spare)
+        load_strictly(net, read_tensors(folder / file)[0], folder / file, spare=buffers_of(net))
         return model
     try:
         return getattr(cls, "from_pretrained", cls)(**arguments)

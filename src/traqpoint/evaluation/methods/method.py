@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from traqpoint.errors import ConfigError, TraqPointError
-from traqpoint.evaluation.methods import kornia, opencv
+from traqpoint.evaluation.methods import edgepoint2, kornia, opencv
 from traqpoint.evaluation.methods.own import own_method
 from traqpoint.evaluation.methods.stored import StoredFeatures
 from traqpoint.inference.extractor import Extractor, Image
@@ -28,7 +28,7 @@ class Method(Protocol):
     def __call__(self, image: Image) -> Features: ...
 
 
-METHODS: Registry[Callable[..., Any]] = Registry("method", {**opencv.PEERS, **kornia.PEERS})
+METHODS: Registry[Callable[..., Any]] = Registry("method", {**opencv.PEERS, **kornia.PEERS, **edgepoint2.PEERS})
 """Name -> build(max_keypoints, long_side, device, peers), which returns what maps an image to Features.
 
 All arguments are given by name. What is built and has a `config` obeys max_keypoints and long_side itself, as the

@@ -1,0 +1,122 @@
+"""The second generation: one trunk for detector and descriptor, and descriptors at the keypoints only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from traqpoint.geometry.pixels import pixel_grid
+from traqpoint.geometry.sampling import sample
+from traqpoint.models.config import DESCRIPTORS, ModelConfig, PyramidShape
+from traqpoint.models.descriptor import DescriptorNetwork, Sizes
+from traqpoint.models.layers import ConvBlock, upsample
+
+LEAST_DEVIATION = 1e-2
+"""Images that vary by less than this (of 1) are not blown up: what is in them is noise."""
+
+
+class _Residual(nn.Module):
+    """conv-BN-ReLU-conv-BN plus the input, ReLU after the sum."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        return F.relu(x + self.bn2(self.conv2(out)), inplace=True)
+
+
+def standardised(images: Tensor, sizes: Sizes | None = None) -> Tensor:
+    """Images (B, 3, H, W) of mean 0 and deviation 1, each by one number over its colours: brightness and contrast
+    cancel, hues stay. sizes: the part that is no padding, and alone is measured, at every second pixel."""
+    H, W = images.shape[-2:]
+    parts = [
+        image[:, :h:2, :w:2].flatten() for image, (w, h) in zip(images, sizes or [(W, H)] * len(images), strict=True)
+    ]
+    mean = torch.stack([part.mean() for part in parts])
+    # Two plain passes: torch.std takes ten times as long on a CPU.
+    deviation = torch.stack([(part - m).square().mean() for part, m in zip(parts, mean, strict=True)]).sqrt()
+    scale = deviation.clamp(min=LEAST_DEVIATION).reciprocal()
+    shift = -mean * scale
+    return images * scale.view(-1, 1, 1, 1) + shift.view(-1, 1, 1, 1)
+
+
+class PyramidDescriptor(DescriptorNetwork):
+    """Five levels of convolutions, the coarser three gathered at 1/8; a perceptron reads them at each keypoint.
+
+    At full resolution nothing is computed but the first convolution, and a descriptor costs its keypoint alone.
+    """
+
+    stride = 32
+    output_stride = 4
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        shape = DESCRIPTORS[config.descriptor].shape
+        assert isinstance(shape, PyramidShape)
+        widths = shape.widths
+        self.dim = config.descriptor_dim
+        self.levels = nn.ModuleList(
+            nn.Sequential(ConvBlock(inputs, outputs, stride=2), *[_Residual(outputs) for _ in range(depth)])
+            for inputs, outputs, depth in zip((3, *widths[:-1]), widths, shape.depths, strict=True)
+        )
+        self.laterals = nn.ModuleList(nn.Conv2d(width, shape.context, 1) for width in widths[2:])
+        sampled = sum(shape.maps[1:])
+        self.around = _Around(sampled, shape.context, shape.offsets) if shape.offsets else None
+        if self.around is not None:
+            sampled += self.around.channels
+        self.head = nn.Sequential(
+            nn.Linear(sampled, shape.hidden), nn.ReLU(inplace=True), nn.Linear(shape.hidden, self.dim)
+        )
+
+    def maps(self, images: Tensor, sizes: Sizes | None = None) -> tuple[Tensor, ...]:
+        """The standardised images, and features at 1/2, 1/4 and 1/8 of their resolution."""
+        image = x = standardised(images, sizes)
+        levels = []
+        for level in self.levels:
+            x = level(x)
+            levels.append(x)
+        context = self.laterals[-1](levels[-1])
+        for lateral, level in zip(reversed(self.laterals[:-1]), reversed(levels[2:-1]), strict=True):
+            context = lateral(level) + upsample(context, (level.shape[-2], level.shape[-1]))
+        return image, levels[0], levels[1], F.relu(context, inplace=True)
+
+    def at(self, maps: Sequence[Tensor], xy: Tensor, image_size: tuple[int, int]) -> Tensor:
+        features = torch.cat([sample(level, xy, image_size) for level in maps[1:]], dim=-1)
+        if self.around is not None:
+            features = torch.cat([features, self.around(features, maps[-1], xy, image_size)], dim=-1)
+        return F.normalize(self.head(features), dim=-1)
+
+    def dense(self, maps: Sequence[Tensor]) -> Tensor:
+        height, width = maps[0].shape[-2:]
+        xy = pixel_grid(height, width, self.output_stride, maps[0].device).expand(len(maps[0]), -1, -1)
+        found = self.at(maps, xy.to(maps[0].dtype), (width, height))
+        return found.transpose(1, 2).unflatten(2, (-(-height // self.output_stride), -1))
+
+
+class _Around(nn.Module):
+    """The context at a few places around each keypoint, which its own features choose (ALIKED's idea, in small)."""
+
+    reduced = 16
+
+    def __init__(self, features: int, context: int, count: int) -> None:
+        super().__init__()
+        self.channels = self.reduced * count
+        self.reduce = nn.Conv2d(context, self.reduced, 1)
+        self.choose = nn.Linear(features, 2 * count)
+        nn.init.zeros_(self.choose.weight)
+        angle = torch.arange(count) * 2 * torch.pi / count
+        with torch.no_grad():  # begin on a circle of one cell of the context
+            self.choose.bias.copy_(8 * torch.stack([angle.cos(), angle.sin()], dim=-1).flatten())
+
+    def forward(self, features: Tensor, context: Tensor, xy: Tensor, image_size: tuple[int, int]) -> Tensor:
+        places = xy.unsqueeze(2) + self.choose(features).unflatten(-1, (-1, 2))
+        found = sample(self.reduce(context), places.flatten(1, 2), image_size)
+        return found.unflatten(1, places.shape[1:3]).flatten(2)

@@ -1,0 +1,1 @@
+"""What a descriptor is trained by: one idea per file (docs/training.md)."""
