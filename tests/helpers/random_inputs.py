@@ -26,8 +26,9 @@ def random_features(n=20, dim=8, seed=None, image_size=(4000, 3000)) -> Features
 
 
 def smooth_photo(height, width, seed=0, blob_px=4) -> torch.Tensor:
-    """Soft blobs: uint8 (3, H, W), as training has its photos."""
-    small = torch.rand(1, 3, ceil(height / blob_px), ceil(width / blob_px), generator=generator(seed))
+    """Soft blobs: uint8 (3, H, W) on the CPU, as training has its photos."""
+    shape = (1, 3, ceil(height / blob_px), ceil(width / blob_px))
+    small = torch.rand(shape, generator=generator(seed), device="cpu")
     image = F.interpolate(small, size=(height, width), mode="bicubic", align_corners=False)
     return (image[0].clamp(0, 1) * 255).byte()
 

@@ -24,6 +24,8 @@ from traqpoint.training.policy_step import Weights, policy_step, schedule
 from traqpoint.training.runs import train_descriptor, train_policy
 from traqpoint.types import SequenceBatch
 
+pytestmark = pytest.mark.usefixtures("device")
+
 SMALL = HomographyConfig(image_size=64, num_frames=3)
 
 
@@ -33,9 +35,9 @@ def photos(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def batch():
+def batch(device):
     source = HomographySequences([smooth_photo(96, 96, i) for i in range(3)], SMALL)
-    return source.sample(2, torch.Generator().manual_seed(0))
+    return source.sample(2, torch.Generator().manual_seed(0)).to(device)
 
 
 def loop(steps, **options):
@@ -64,10 +66,10 @@ def test_unpaired_points_change_no_descriptor_loss():
     assert torch.allclose(full, cut, atol=1e-5)
 
 
-def test_pairs_are_the_same_whatever_the_networks_compute_in(batch, monkeypatch):
+def test_pairs_are_the_same_whatever_the_networks_compute_in(batch, monkeypatch, device):
     """In bfloat16 a projection would be off by a pixel."""
     seen: dict[bool, list] = {False: [], True: []}
-    model = TraqPoint().eval()
+    model = TraqPoint().eval().to(device)
     for low in (False, True):
 
         def record(self, pair, low=low, of_pair=Contrast.of_pair):
@@ -82,8 +84,8 @@ def test_pairs_are_the_same_whatever_the_networks_compute_in(batch, monkeypatch)
     assert all(torch.equal(a, b) for a, b in zip(seen[False], seen[True], strict=True))
 
 
-def test_where_no_teacher_has_looked_only_the_contrast_counts(batch):
-    model = TraqPoint().eval()
+def test_where_no_teacher_has_looked_only_the_contrast_counts(batch, device):
+    model = TraqPoint().eval().to(device)
 
     def loss(*losses):
         config = DescriptorConfig(losses=losses, points_per_frame=64)
@@ -96,9 +98,9 @@ def test_where_no_teacher_has_looked_only_the_contrast_counts(batch):
     assert float(nothing) == 0 and not nothing.requires_grad
 
 
-def test_the_descriptor_step_lowers_its_own_loss(batch):
+def test_the_descriptor_step_lowers_its_own_loss(batch, device):
     torch.manual_seed(0)
-    model = TraqPoint().train()
+    model = TraqPoint().train().to(device)
     optimizer = torch.optim.AdamW(model.descriptor.parameters(), lr=2e-3)
     losses = []
     for _ in range(12):
@@ -111,9 +113,9 @@ def test_the_descriptor_step_lowers_its_own_loss(batch):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_the_policy_step_trains_the_detector_and_nothing_else(batch, preset):
+def test_the_policy_step_trains_the_detector_and_nothing_else(batch, preset, device):
     torch.manual_seed(0)
-    model = TraqPoint().train()
+    model = TraqPoint().train().to(device)
     frozen(model.descriptor)
     before = {k: v.clone() for k, v in model.descriptor.state_dict().items()}
     loss, stats = policy_step(batch, model, PRESETS[preset], Weights(1.0, 1.0), torch.Generator().manual_seed(0))
@@ -124,9 +126,9 @@ def test_the_policy_step_trains_the_detector_and_nothing_else(batch, preset):
     assert all(torch.equal(v, before[k]) for k, v in model.descriptor.state_dict().items())
 
 
-def test_policy_gradients_raise_the_reward(batch):
+def test_policy_gradients_raise_the_reward(batch, device):
     torch.manual_seed(0)
-    model = TraqPoint().train()
+    model = TraqPoint().train().to(device)
     frozen(model.descriptor)
     optimizer = torch.optim.AdamW(model.detector.parameters(), lr=2e-3)
     rewards = []
@@ -141,11 +143,11 @@ def test_policy_gradients_raise_the_reward(batch):
     assert sum(rewards[-3:]) > 1.3 * sum(rewards[:3])
 
 
-def test_frames_that_do_not_overlap_give_a_finite_loss_without_reward(batch):
+def test_frames_that_do_not_overlap_give_a_finite_loss_without_reward(batch, device):
     far = torch.eye(3).repeat(2, 3, 1, 1)
     far[:, :, 0, 2] = torch.arange(3.0) * 1000
     apart = SequenceBatch(batch.images, HomographyGeometry(far, torch.ones(2, 3, 64, 64).bool()))
-    model = TraqPoint().train()
+    model = TraqPoint().train().to(device)
     frozen(model.descriptor)
     for config in PRESETS.values():
         loss, stats = policy_step(apart, model, config, Weights(1.0, 0.0), torch.Generator().manual_seed(0))
