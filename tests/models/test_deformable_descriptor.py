@@ -10,6 +10,8 @@ from traqpoint.models.config import BACKBONES, MODELS, ModelConfig
 from traqpoint.models.deformable_descriptor import DeformableDescriptor
 from traqpoint.models.traqpoint import TraqPoint
 
+pytestmark = pytest.mark.usefixtures("device")
+
 
 class Averages(Backbone):
     """Cells that know nothing of each other: what padding does afterwards is then the encoder's doing alone."""
@@ -21,13 +23,13 @@ class Averages(Backbone):
 
 
 @pytest.fixture
-def descriptor(monkeypatch) -> DeformableDescriptor:
+def descriptor(monkeypatch, device) -> DeformableDescriptor:
     monkeypatch.setitem(BACKBONES._known, "averages", Averages)
     torch.manual_seed(0)
     net = DeformableDescriptor(ModelConfig("base", 32, "averages", align_corners=True)).eval()
     for layer in net.encoder.layers:  # places that differ from token to token
         torch.nn.init.normal_(layer.self_attn.sampling_offsets.weight, std=0.5)
-    return net
+    return net.to(device)
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad])
@@ -60,9 +62,9 @@ def test_any_size_gives_one_descriptor_per_started_cell(descriptor):
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_every_backbone_gives_the_four_levels_it_declares(name):
+def test_every_backbone_gives_the_four_levels_it_declares(name, device):
     torch.manual_seed(0)
-    backbone = build_backbone(name).eval()
+    backbone = build_backbone(name).eval().to(device)
     with torch.no_grad():
         levels = backbone(torch.rand(1, 3, 64, 96))
     assert [level.shape[1] for level in levels] == list(backbone.channels)
@@ -81,23 +83,23 @@ def test_the_mean_colour_of_imagenet_is_zero_after_normalisation():
 
 
 @pytest.fixture(scope="module")
-def small_base() -> TraqPoint:
+def small_base(device) -> TraqPoint:
     torch.manual_seed(0)
-    return TraqPoint(ModelConfig("base", 32, "small")).eval()
+    return TraqPoint(ModelConfig("base", 32, "small")).eval().to(device)
 
 
-def test_dense_of_any_size_is_as_large_as_the_image(small_base):
+def test_dense_of_any_size_is_as_large_as_the_image(small_base, device):
     with torch.no_grad():
         out = small_base.dense(torch.rand(2, 3, 50, 71))
     assert out.logits.shape == (2, 1, 50, 71)
     assert out.descriptors.shape == (2, 32, 13, 18) and out.matchability.shape == (2, 1, 13, 18)
-    assert TraqPoint().eval().dense(torch.rand(1, 3, 50, 71)).matchability is None
+    assert TraqPoint().eval().to(device).dense(torch.rand(1, 3, 50, 71)).matchability is None
 
 
-def test_the_file_brings_the_backbone_and_the_upsampling_back(tmp_path):
-    model = TraqPoint(ModelConfig("base", 32, "small", align_corners=True)).eval()
+def test_the_file_brings_the_backbone_and_the_upsampling_back(tmp_path, device):
+    model = TraqPoint(ModelConfig("base", 32, "small", align_corners=True)).eval().to(device)
     model.save_pretrained(tmp_path / "b.safetensors")
-    loaded = TraqPoint.from_pretrained(tmp_path / "b.safetensors")
+    loaded = TraqPoint.from_pretrained(tmp_path / "b.safetensors").to(device)
     assert loaded.config == model.config
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
@@ -105,15 +107,15 @@ def test_the_file_brings_the_backbone_and_the_upsampling_back(tmp_path):
             assert torch.equal(a, b)
 
 
-def test_folding_changes_no_output_and_an_image_is_the_same_alone_and_in_a_batch():
+def test_folding_changes_no_output_and_an_image_is_the_same_alone_and_in_a_batch(device):
     torch.manual_seed(1)
-    model = TraqPoint(ModelConfig("base", 32, "small"))
+    model = TraqPoint(ModelConfig("base", 32, "small")).to(device)
     model.train().dense(torch.rand(4, 3, 64, 64))  # give the running statistics something to hold
     image = torch.rand(3, 60, 90)
     padded = F.pad(image[None], (0, 6, 0, 4), mode="replicate")
     with torch.no_grad():
         before = model.eval().dense(padded, [(90, 60)])
-    extractor = Extractor(model, max_keypoints=50, device="cpu")
+    extractor = Extractor(model, max_keypoints=50, device=str(device))
     with torch.no_grad():
         for a, b in zip(before, extractor.model.dense(padded, [(90, 60)]), strict=True):
             assert torch.allclose(a, b, atol=1e-3)
@@ -145,14 +147,14 @@ def test_a_width_that_the_heads_cannot_share_is_refused():
 @pytest.mark.parametrize(
     "config", [ModelConfig(), ModelConfig("base", 32, "small"), ModelConfig("base", 32, "convnext-t")]
 )
-def test_in_bfloat16_keypoints_stay_where_they_are_and_descriptors_nearly(config, monkeypatch):
+def test_in_bfloat16_keypoints_stay_where_they_are_and_descriptors_nearly(config, monkeypatch, device):
     monkeypatch.setitem(BACKBONES._known, "convnext-t", lambda: backbones.ConvNeXt((1, 1, 1, 1), (96, 192, 384, 768)))
     torch.manual_seed(0)
-    model = TraqPoint(config).eval()
+    model = TraqPoint(config).eval().to(device)
     image = torch.rand(1, 3, 96, 128)
     with torch.no_grad():
         exact = model.dense(image)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16):
             low = model.dense(image)
     assert torch.equal(low.logits, exact.logits)
     assert F.cosine_similarity(low.descriptors.float(), exact.descriptors, dim=1).min() > 0.99

@@ -12,11 +12,13 @@ from traqpoint.models.detector import PolicyNetwork
 from traqpoint.models.layers import channels_last
 from traqpoint.models.traqpoint import TraqPoint
 
+pytestmark = pytest.mark.usefixtures("device")
+
 
 @pytest.fixture(scope="module")
-def model():
+def model(device):
     torch.manual_seed(0)
-    return TraqPoint().eval()
+    return TraqPoint().eval().to(device)
 
 
 def test_the_policy_network_has_the_size_of_the_paper():
@@ -34,9 +36,9 @@ def test_one_logit_per_pixel_and_one_descriptor_per_cell(model):
     assert descriptors.shape == (2, 64, 16, 24)
 
 
-def test_the_head_before_upsampling_equals_the_head_after_it():
+def test_the_head_before_upsampling_equals_the_head_after_it(device):
     torch.manual_seed(1)
-    net = PolicyNetwork().eval()
+    net = PolicyNetwork().eval().to(device)
     x = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         x1 = net.block1(x)
@@ -49,9 +51,9 @@ def test_the_head_before_upsampling_equals_the_head_after_it():
         assert torch.allclose(net(x), expected, atol=1e-5)
 
 
-def test_folding_batch_norms_changes_no_output():
+def test_folding_batch_norms_changes_no_output(device):
     torch.manual_seed(2)
-    net = TraqPoint()
+    net = TraqPoint().to(device)
     net.train().dense(torch.rand(4, 3, 64, 64))  # give the running statistics something to hold
     x = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
@@ -69,7 +71,7 @@ def test_weights_come_back_bit_exact_with_their_metadata(model, tmp_path):
     loaded = TraqPoint.from_pretrained(tmp_path / "w.safetensors")
     assert not loaded.training
     for key, value in model.state_dict().items():
-        assert torch.equal(loaded.state_dict()[key], value)
+        assert torch.equal(loaded.state_dict()[key], value.cpu())
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text", "other", "missing"])
