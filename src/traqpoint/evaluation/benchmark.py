@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -32,7 +33,7 @@ PLACE = {"place": True}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Benchmark:
+class Benchmark(ABC):
     """Options of every benchmark. One of your own names its `kind` and defines `data`, `inputs` and `score`.
 
     `run_benchmark` judges many methods, with folders and a table; `judge` is one method in one call.
@@ -60,8 +61,8 @@ class Benchmark:
 
     @cached_property
     def data(self) -> Any:
-        """What is judged on, read when it is first asked for."""
-        raise NotImplementedError
+        """What is judged on, read when it is first asked for. Raises ConfigError if it has to be given to `on`."""
+        raise ConfigError(f"{type(self).__name__} names no data of its own: give them to on(data)")
 
     def on(self, data: Any) -> Self:
         """The same benchmark on data that are in memory already, in place of those that its paths name."""
@@ -81,8 +82,8 @@ class Benchmark:
         return own if self.sweep is None else {**own, self.sweep: [variant]}
 
     def inputs(self) -> tuple[Mapping[str, Path], Sequence[Pair]]:
-        """Images (name -> file) and the pairs of them that are matched."""
-        raise NotImplementedError
+        """Images (name -> file) and the pairs of them that are matched, which `predict` asks for."""
+        return {}, ()
 
     def predict(self, method: Method, out: Path | None = None, progress: Progress | None = None) -> Predictions:
         """Pass 1: features and matches, in `out`, or in memory."""
@@ -91,11 +92,11 @@ class Benchmark:
         images, pairs = self.inputs()
         return predict(images, pairs, method, out, self.matcher, self.missing, progress)
 
+    @abstractmethod
     def score(
         self, found: Predictions, variant: str = "", out: Path | None = None, progress: Progress | None = None
     ) -> Result:
         """Pass 2: the result of one variant. out: folder for what else is worth keeping, if anything is kept."""
-        raise NotImplementedError
 
     def judge(
         self, method: Callable[..., Features], out: Path | None = None, progress: Progress | None = None
@@ -111,7 +112,7 @@ class Benchmark:
         found = self.predict(as_method(method, self.max_keypoints, self.long_side), out, progress)
         return self.score(found, self.variants()[0], out, progress)
 
-    def draw(self, results: Sequence[Result], folder: Path, title: str) -> None:
+    def draw(self, results: Sequence[Result], folder: Path, title: str) -> None:  # noqa: B027  no pictures are fine
         """Pictures of one variant's results into `folder`. Raises MissingDependencyError without matplotlib."""
 
 

@@ -24,10 +24,10 @@ def stereo_geometry(left_disparity: Tensor) -> DepthGeometry:
     if not bool(known.any()):
         raise GeometryError("the disparity map has no finite positive value")
     left = left_disparity.float().masked_fill(~known, torch.nan)
-    cam_from_world = torch.eye(4).repeat(1, 2, 1, 1)
+    cam_from_world = torch.eye(4, device=left.device).repeat(1, 2, 1, 1)
     cam_from_world[0, 1, 0, 3] = -1
     depth = 1 / torch.stack([left, right_disparity(left)])
-    return DepthGeometry(depth[None], torch.eye(3).repeat(1, 2, 1, 1), cam_from_world)
+    return DepthGeometry(depth[None], torch.eye(3, device=left.device).repeat(1, 2, 1, 1), cam_from_world)
 
 
 def right_disparity(left: Tensor) -> Tensor:

@@ -160,7 +160,7 @@ Found = tuple[np.ndarray, np.ndarray]
 def _estimate(a: Tensor, b: Tensor, config: RobustConfig, seed: int, model: TwoViewModel, least: int) -> Estimate:
     if len(a) < least:
         return _failure(a)
-    source, target = a.double().contiguous().numpy(), b.double().contiguous().numpy()
+    source, target = a.double().contiguous().cpu().numpy(), b.double().contiguous().cpu().numpy()
     solve = _matrix_by_poselib if config.estimator == "poselib" else _matrix_by_opencv
     found = solve(source, target, config, seed, model)
     if found is None or found[1].sum() < least or not np.isfinite(found[0]).all():
@@ -174,7 +174,7 @@ def _failure(a: Tensor) -> Estimate:
 
 def _in_common_camera(xy: Tensor, K: Tensor, focal: float) -> np.ndarray:
     """Pixels (N, 2) of the camera with this focal length and its principal point at 0."""
-    return (focal * (homogeneous(xy.double()) @ torch.linalg.inv(K).T)[:, :2]).contiguous().numpy()
+    return (focal * (homogeneous(xy.double()) @ torch.linalg.inv(K).T)[:, :2]).contiguous().cpu().numpy()
 
 
 def _pose(R: np.ndarray, t: np.ndarray) -> np.ndarray:
