@@ -1,5 +1,7 @@
 """Names that stand for code, the package's and a user's."""
 
+import sys
+
 import pytest
 
 from traqpoint.errors import ConfigError
@@ -25,9 +27,10 @@ def test_an_unknown_name_lists_the_known_ones():
         shapes()["circle"]
 
 
-@pytest.mark.parametrize("name", ["mine:build", "./mine.py:build"])
+@pytest.mark.parametrize("name", ["my_shape:build", "./my_shape.py:build"])
 def test_a_user_s_name_comes_from_the_working_folder(name, tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text("def build():\n    return 'mine'\n")
+    monkeypatch.delitem(sys.modules, "my_shape", raising=False)
+    (tmp_path / "my_shape.py").write_text("def build():\n    return 'mine'\n")
     monkeypatch.chdir(tmp_path)
     assert name in shapes()
     assert shapes()[name]() == "mine"
