@@ -54,10 +54,10 @@ class Options:
 def built(name: str, max_keypoints: int) -> Extractor:
     """With weights of that name or path; else the network of that name, untrained, whose every maximum counts."""
     if name in available() or name not in MODELS:
-        return Extractor(name, max_keypoints=max_keypoints, device="cpu")
+        return Extractor(name, max_keypoints=max_keypoints, long_side=None, device="cpu")
     model = TraqPoint(MODELS[name]).train()
     model.dense(torch.rand(2, 3, 64, 64))  # give the running statistics something to hold
-    return Extractor(model.eval(), max_keypoints=max_keypoints, prominence=0.0, device="cpu")
+    return Extractor(model.eval(), max_keypoints=max_keypoints, prominence=0.0, long_side=None, device="cpu")
 
 
 def parts(name: str, image: Tensor, max_keypoints: int) -> dict[str, Callable[[], object]]:
