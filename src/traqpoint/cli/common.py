@@ -37,6 +37,9 @@ class ExtractorOptions(ExtractorConfig):
 @contextmanager
 def progress_bar(what: str) -> Iterator[Progress]:
     """A bar on stderr with items per second, moved by calling it with (done, all); silent where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
     from rich import progress
     from rich.console import Console
 
@@ -47,8 +50,7 @@ def progress_bar(what: str) -> Iterator[Progress]:
         progress.TextColumn("{task.fields[rate]}"),
         progress.TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
-    with progress.Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with progress.Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(what, total=None, rate="")
         began = time.perf_counter()
 

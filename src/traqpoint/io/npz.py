@@ -18,7 +18,7 @@ from traqpoint.types import Features, Matches, Tracks
 
 
 def save_features(path: str | Path, features: Features) -> None:
-    """Write keypoints (N, 2), scores (N,), descriptors (N, D), all float32, and image_size, found_at if known, (W, H)."""
+    """Write keypoints (N, 2), scores (N,), descriptors (N, D), all float32, and image_size and found_at (W, H)."""
     _save(Path(path), features.numpy())
 
 
