@@ -24,7 +24,7 @@ def test_a_runtime_of_ones_own_computes_what_keypoints_are_taken_from(tmp_path):
     ours, own = (
         Extractor(model, prominence=0.0, device="cpu", backend=backend)(image) for backend in ("torch", f"{file}:build")
     )
-    assert len(ours) > 10 and len(own) > 10 and own.scores.min() < 0.5
+    assert len(ours) > 10 and len(own) > 10
     assert torch.cdist(ours.keypoints, own.keypoints).min() > 0.5  # maxima became minima
 
 
