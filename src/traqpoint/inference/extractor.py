@@ -61,7 +61,7 @@ class Extractor:
             groups.setdefault(tuple(tensor.shape), []).append(i)
         out: dict[int, Features] = {}
         for members in groups.values():
-            stack = torch.stack([padded[i] for i in members])
+            stack = padded[members[0]][None] if len(members) == 1 else torch.stack([padded[i] for i in members])
             used = [(tensors[i].shape[-1], tensors[i].shape[-2]) for i in members]
             for i, features in zip(members, self._forward(stack, used), strict=True):
                 out[i] = rescaled(features, sizes[i])
