@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from traqpoint.errors import ConfigError
+from traqpoint.registry import Registry
+
+RUNTIMES: Registry[Callable[..., Any]] = Registry("backend", {"torch": "traqpoint.inference.runtimes.pytorch:build"})
+"""Name -> how to build a `runtimes.runtime.Runtime` of a model and an ExtractorConfig."""
+
+PRECISIONS = {"torch": ("float32", "bf16")}
+"""What a runtime computes in."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,8 @@ class ExtractorConfig:
     """No keypoints nearer to the image's edge than this: what lies beyond is unknown, and looks like a corner."""
     long_side: int | None = None
     """Shrink larger images to this many pixels first; keypoints come back in the original image's pixels."""
+    backend: str = "torch"
+    """What runs the network: torch; or your own, as module:name."""
     precision: Literal["float32", "bf16"] = "float32"
     """bf16 halves the descriptor network's time; the policy stays in float32, so keypoints are the same."""
     device: str = "auto"
@@ -40,8 +50,10 @@ class ExtractorConfig:
             raise ConfigError(f"border and prominence must not be negative, got {self.border}, {self.prominence}")
         if not 0 <= self.threshold < 1:
             raise ConfigError(f"threshold must lie in [0, 1), got {self.threshold}")
-        if self.precision not in ("float32", "bf16"):
-            raise ConfigError(f"precision must be float32 or bf16, got {self.precision!r}")
+        RUNTIMES.check(self.backend)
+        possible = PRECISIONS.get(self.backend, (self.precision,))
+        if self.precision not in possible:
+            raise ConfigError(f"precision of {self.backend} must be {' or '.join(possible)}, got {self.precision!r}")
         if self.long_side is not None and self.long_side < 32:
             raise ConfigError(f"long_side must be at least 32, got {self.long_side}")
 
