@@ -179,8 +179,7 @@ def measure_loading(options: Options, side: int) -> list[dict]:
         for (name, source), workers in product(ready.items(), (0, 1, 2)):
             first = AHEAD * workers + 1  # made before anyone waits
             count = first + 2 * (AHEAD * 2 + 1)
-            generator = torch.Generator().manual_seed(turn)
-            with Loader(source, options.batch_size, 0, count, generator, turn, workers) as loader:
+            with Loader(source, options.batch_size, range(count), count, turn, workers) as loader:
                 for _ in range(first):
                     next(loader)
                 start = time.perf_counter()

@@ -22,7 +22,7 @@ from traqpoint.data.worlds.textures import procedural_textures
 from traqpoint.evaluation.methods.method import build_method
 from traqpoint.files import write_json
 from traqpoint.inference.extractor import Extractor
-from traqpoint.models.config import MODELS
+from traqpoint.models.config import MODELS, ModelConfig
 from traqpoint.models.detect import detect
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.models.weights import available
@@ -51,11 +51,13 @@ class Options:
     """Write the table with its protocol here, as JSON."""
 
 
-def built(name: str, max_keypoints: int) -> Extractor:
+def built(network: str | ModelConfig, max_keypoints: int) -> Extractor:
     """With weights of that name or path; else the network of that name, untrained, whose every maximum counts."""
-    if name in available() or name not in MODELS:
-        return Extractor(name, max_keypoints=max_keypoints, long_side=None, device="cpu")
-    model = TraqPoint(MODELS[name]).train()
+    if isinstance(network, str):
+        if network in available() or network not in MODELS:
+            return Extractor(network, max_keypoints=max_keypoints, long_side=None, device="cpu")
+        network = MODELS[network]
+    model = TraqPoint(network).train()
     model.dense(torch.rand(2, 3, 64, 64))  # give the running statistics something to hold
     return Extractor(model.eval(), max_keypoints=max_keypoints, prominence=0.0, long_side=None, device="cpu")
 

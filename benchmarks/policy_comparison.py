@@ -41,8 +41,8 @@ from traqpoint.policy.config import SampledConfig
 from traqpoint.policy.loss import warmup_loss
 from traqpoint.training.config import LoopConfig
 from traqpoint.training.experts import fast_heatmap
-from traqpoint.training.loop import learning_rate, update
 from traqpoint.training.policy_step import MovingAverage, Weights, frozen_maps, policy_step
+from traqpoint.training.update import learning_rate, update
 from traqpoint.types import Geometry, SequenceBatch, map_tensors
 
 POOL_FRAMES = {"homography": 8, "worlds": 5}
@@ -179,6 +179,7 @@ def train(variant: Variant, seed: int, model: TraqPoint, pool: dict, options: Op
                 loss, stats = policy_step(batch, model, variant.policy, weights, generator, [descriptors], moving)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate((i + 1) / steps, config)
+        loss.backward()
         update(model.detector, optimizer, loss, config.clip_norm)
         rewards.append(stats.get("reward", 0.0))
         average.update(rewards[-1])

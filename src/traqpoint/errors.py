@@ -29,5 +29,13 @@ class ConfigError(TraqPointError, ValueError):
     """A configuration value outside its range, or an unknown key."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal asked to end, and what is finished is kept. code: the exit code that shells have for it."""
+
+    def __init__(self, signal: int, where: str) -> None:
+        super().__init__(f"interrupted {where}; run the same command to go on")
+        self.code = 128 + signal
+
+
 class MissingDependencyError(TraqPointError, ImportError):
     """An optional library is needed and not installed; the message holds the pip command."""

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,12 +72,14 @@ def claim(
     found: bool | None = None,
     overwrite: bool | None = None,
     clear: Callable[[], None] = lambda: None,
+    changed: Collection[str] | None = None,
 ) -> None:
     """Make sure that what is in `out` is of `config`, and write `config` to the file `settings`.
 
     found: whether there are results already; by default, whether there are `settings`. overwrite: `clear` them; None
-    where the user has no such option. Raises ConfigError naming the settings that differ, or if there are results of
-    unknown configuration; FormatError for damaged settings.
+    where the user has no such option. changed: names of settings that may differ from those there; None where the user
+    has no such option. Raises ConfigError naming the settings that differ, or if there are results of unknown
+    configuration; FormatError for damaged settings.
     """
     known = read_settings(settings)
     found = known is not None if found is None else found
@@ -90,8 +92,11 @@ def claim(
         advice = f"choose another output, or {how}"
         if known is None:
             raise ConfigError(f"{out}: holds results of an unknown configuration (no {settings.name}); {advice}")
-        different = _differences(known, plain(config))
+        different = differences(known, plain(config), changed or ())
         if different:
+            if changed is not None:
+                names = " ".join(line.split(":")[0] for line in different)
+                advice += f", or go on with what is there all the same (--changed {names})"
             raise ConfigError(f"{out}: holds results of another configuration ({'; '.join(different)}); {advice}")
     write_settings(settings, config)
 
@@ -125,13 +130,16 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
 
 
-def _differences(old: Any, new: Any, name: str = "") -> list[str]:
+def differences(old: Any, new: Any, changed: Collection[str] = (), name: str = "") -> list[str]:
+    """What differs between two plain configurations, a line each: "loop.steps: 10 there, 20 here". changed: names of
+    settings, or of groups of them, that may."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return [] if old == new else [f"{name}: {old} there, {new} here"]
     out = []
     for key in dict.fromkeys([*old, *new]):
-        if key not in _NOT_COMPARED:
-            out += _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+        path = f"{name}.{key}" if name else key
+        if key not in _NOT_COMPARED and path not in changed:
+            out += differences(old.get(key), new.get(key), changed, path)
     return out
 
 

@@ -13,6 +13,7 @@ _EXTRA = {
     "matplotlib": "viz",
     "skimage": "demo",
     "tensorboard": "train",
+    "lightning_fabric": "train",
     "kornia": "eval",
     "onnxscript": "export",
     "huggingface_hub": "hub",

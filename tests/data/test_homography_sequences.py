@@ -70,3 +70,32 @@ def test_photos_that_cannot_be_read_are_left_out_and_counted(tmp_path):
     (tmp_path / "good.png").unlink()
     with pytest.warns(UserWarning), pytest.raises(DataError, match="no readable image"):
         load_photos(tmp_path)
+
+
+def test_a_ramp_begins_mildly_grows_evenly_and_ends_as_configured():
+    config = HomographyConfig(ramp=0.5, ramp_from=0.2, scale=4.0, turned=0.5)
+    start, middle = config.at(0.0), config.at(0.25)
+    assert start.rotation_degrees == pytest.approx(6) and start.turned == pytest.approx(0.1)
+    assert middle.rotation_degrees == pytest.approx(18) and middle.scale == pytest.approx(4.0**0.6)
+    assert middle.photometric == pytest.approx(0.6)
+    assert config.at(0.5) is config and HomographyConfig().at(0.0) == HomographyConfig()
+
+
+def test_sequences_move_less_at_the_start_of_a_ramp():
+    source = HomographySequences([smooth_photo(96, 96)], HomographyConfig(image_size=48, ramp=0.5, ramp_from=0.0))
+
+    def motion(progress):
+        geometry = source.at(progress).sample(4, torch.Generator().manual_seed(0)).geometry
+        H = geometry.frame_from_plane
+        return float((H - H[:, :1]).abs().mean())
+
+    assert motion(0.0) < 1e-4 < motion(0.25) < motion(0.5)
+    assert motion(1.0) == motion(0.5)
+
+
+def test_the_first_frame_moves_only_if_it_is_asked_to():
+    for moves in (False, True):
+        config = HomographyConfig(image_size=48, num_frames=2, first_moves=moves)
+        source = HomographySequences([smooth_photo(96, 96)], config)
+        first = source.sample(4, torch.Generator().manual_seed(0)).geometry.frame_from_plane[:, 0]
+        assert bool((first[:, 0, 1].abs() > 1e-3).all()) == moves

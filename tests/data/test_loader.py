@@ -8,7 +8,7 @@ import torch
 
 from traqpoint.data.config import HomographyConfig
 from traqpoint.data.homography import HomographySequences
-from traqpoint.data.loader import Loader
+from traqpoint.data.loader import Loader, batch_generator
 from traqpoint.data.posed.config import PosedConfig
 from traqpoint.data.posed.frames import PosedSet
 from traqpoint.data.posed.sequences import PosedSequences
@@ -24,9 +24,8 @@ def photos():
 
 
 def images(workers, start=0, stop=6, seed=3):
-    generator = torch.Generator().manual_seed(seed)
     source = HomographySequences(photos(), SMALL)
-    with Loader(source, 2, start, stop, generator, seed, workers) as loader:
+    with Loader(source, 2, range(start, stop), stop, seed, workers) as loader:
         return [batch.images for batch in loader]
 
 
@@ -71,18 +70,20 @@ class Growing:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_source_is_told_how_far_the_run_is_wherever_it_was_continued(workers):
-    with Loader(Growing(), 1, 2, 8, torch.Generator(), 0, workers) as loader:
+    with Loader(Growing(), 1, range(2, 8), 8, 0, workers) as loader:
         assert [float(batch.images.mean()) for batch in loader] == pytest.approx([i / 8 for i in range(2, 8)])
 
 
 def test_the_number_of_workers_does_not_change_a_bit():
-    one, two = images(1), images(2)
+    none, one, two = images(0), images(1), images(2)
     assert len(one) == 6 and all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(none, one, strict=True))
     assert not torch.equal(one[0], one[1])
 
 
-def test_a_run_that_begins_later_continues_with_the_same_batches():
-    later = images(2, start=4)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_that_begins_later_continues_with_the_same_batches(workers):
+    later = images(workers, start=4)
     assert all(torch.equal(a, b) for a, b in zip(images(1)[4:], later, strict=True))
 
 
@@ -90,10 +91,12 @@ def test_another_seed_gives_other_batches():
     assert not torch.equal(images(1, stop=1)[0], images(1, stop=1, seed=4)[0])
 
 
-def test_without_workers_batches_come_from_the_one_generator_in_turn():
-    generator, source = torch.Generator().manual_seed(3), HomographySequences(photos(), SMALL)
-    expected = [source.sample(2, generator).images for _ in range(3)]
-    assert all(torch.equal(a, b) for a, b in zip(expected, images(0, stop=3), strict=True))
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_batch_comes_from_the_generator_of_its_number_alone(workers):
+    source = HomographySequences(photos(), SMALL)
+    expected = [source.sample(2, batch_generator(3, number)).images for number in (5, 1, 1)]
+    with Loader(source, 2, [5, 1, 1], 6, 3, workers) as loader:
+        assert all(torch.equal(a, b.images) for a, b in zip(expected, loader, strict=True))
 
 
 def test_workers_leave_the_global_random_state_alone():
@@ -114,7 +117,7 @@ def test_workers_leave_the_global_random_state_alone():
 def test_a_worker_that_dies_is_one_clear_error(how, named):
     with (
         pytest.raises(DataError, match=named + r".*; the last checkpoint is kept") as raised,
-        Loader(Deadly(how), 1, 0, 20, torch.Generator(), 0, 2) as loader,
+        Loader(Deadly(how), 1, range(20), 20, 0, 2) as loader,
     ):
         for _ in loader:
             pass
@@ -127,13 +130,13 @@ def test_an_error_of_the_source_comes_out_of_a_worker_as_it_is():
 
     with (
         pytest.raises(DataError, match=r"^nothing overlaps$"),
-        Loader(Deadly(fail), 1, 0, 9, torch.Generator(), 0, 1) as loader,
+        Loader(Deadly(fail), 1, range(9), 9, 0, 1) as loader,
     ):
         list(loader)
 
 
 def test_interrupting_ends_the_workers():
-    loader = Loader(HomographySequences(photos(), SMALL), 1, 0, 1000, torch.Generator(), 0, 2)
+    loader = Loader(HomographySequences(photos(), SMALL), 1, range(1000), 1000, 0, 2)
     with pytest.raises(KeyboardInterrupt), loader:
         next(loader)
         pids = [worker._process.pid for worker in loader._workers]
@@ -152,7 +155,7 @@ from traqpoint.data.homography import HomographySequences
 from traqpoint.data.loader import Loader
 photo = torch.zeros(3, 48, 48, dtype=torch.uint8)
 source = HomographySequences([photo], HomographyConfig(image_size=32, num_frames=2))
-loader = Loader(source, 1, 0, 1000, torch.Generator(), 0, 2)
+loader = Loader(source, 1, range(1000), 1000, 0, 2)
 next(loader)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -165,7 +168,7 @@ def test_broken_files_are_counted_once_whoever_met_them(workers):
     source = PosedSequences([Broken()], PosedConfig(image_size=(32, 32), num_frames=3, photometric=0))
     with (
         pytest.warns(UserWarning, match=r"\d\.png: damaged"),
-        Loader(source, 2, 0, 12, torch.Generator().manual_seed(0), 0, workers) as loader,
+        Loader(source, 2, range(12), 12, 0, workers) as loader,
     ):
         list(loader)
     assert sorted(loader.unreadable.values()) == ["1.png: damaged", "4.png: damaged"]

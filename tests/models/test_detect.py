@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traqpoint.models.detect import detect, nms_mask
+from traqpoint.models.detect import detect, maxima
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -47,7 +47,8 @@ def test_what_nms_removed_stays_removed_when_there_are_few_maxima():
 
 def test_keypoints_are_at_least_the_radius_apart():
     torch.manual_seed(0)
-    mask = nms_mask(torch.rand(1, 1, 40, 40), 3)[0, 0].nonzero()
+    _, y, x = maxima(torch.rand(1, 1, 40, 40), 3)
+    mask = torch.stack([y, x], dim=-1)
     gaps = (mask[:, None] - mask[None]).abs().amax(-1)
     gaps.fill_diagonal_(99)
     assert gaps.min() > 3
@@ -56,7 +57,9 @@ def test_keypoints_are_at_least_the_radius_apart():
 def test_nms_equals_its_definition_by_brute_force():
     torch.manual_seed(0)
     logits = torch.randint(0, 6, (1, 1, 12, 13)).float()  # many ties
-    mask = nms_mask(logits, 2)[0, 0]
+    mask = torch.zeros(12, 13, dtype=torch.bool)
+    _, rows, columns = maxima(logits, 2)
+    mask[rows, columns] = True
     for y in range(12):
         for x in range(13):
             window = logits[0, 0, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3]

@@ -8,7 +8,9 @@ from torch import nn
 
 from traqpoint.data.homography import HomographyConfig, HomographySequences
 from traqpoint.training.config import LoopConfig
-from traqpoint.training.loop import run, update
+from traqpoint.training.loop import Looks, run
+from traqpoint.training.processes import launch
+from traqpoint.training.update import update
 
 
 @pytest.fixture
@@ -21,7 +23,9 @@ def line():
 def test_an_update_clips_the_gradient_and_returns_the_norm_it_had(line):
     module, optimizer = line
     before = module.weight.detach().clone()
-    norm, applied = update(module, optimizer, 100 * module.weight.sum(), clip_norm=0.5)
+    loss = 100 * module.weight.sum()
+    loss.backward()
+    norm, applied = update(module, optimizer, loss, clip_norm=0.5)
     assert applied and norm == pytest.approx(200)
     assert float((module.weight.detach() - before).norm()) == pytest.approx(0.5, rel=1e-4)
 
@@ -30,7 +34,9 @@ def test_an_update_clips_the_gradient_and_returns_the_norm_it_had(line):
 def test_a_loss_that_is_not_finite_changes_nothing(line, factor):
     module, optimizer = line
     before = module.weight.detach().clone()
-    _, applied = update(module, optimizer, factor * module.weight.sum(), clip_norm=1.0)
+    loss = factor * module.weight.sum()
+    loss.backward()
+    _, applied = update(module, optimizer, loss, clip_norm=1.0)
     assert not applied and torch.equal(module.weight, before)
 
 
@@ -53,7 +59,7 @@ def trained(out, look=None):
 
     out.mkdir()
     config = LoopConfig(steps=5, batch_size=1, device="cpu", precision="float32")
-    run(out, module, source, step, config, validate=look and look(module), validate_every=2)
+    run(launch(config), out, module, source, step, config, Looks(validate=look and look(module), validate_every=2))
     return module
 
 

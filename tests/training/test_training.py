@@ -17,11 +17,11 @@ from traqpoint.policy.config import changed
 from traqpoint.policy.presets import PRESETS
 from traqpoint.training.config import DescriptorConfig, DescriptorTraining, LoopConfig, PolicyTraining
 from traqpoint.training.descriptor_step import descriptor_step
-from traqpoint.training.loop import learning_rate
 from traqpoint.training.losses.contrast import Contrast
 from traqpoint.training.losses.lesson import Pair
 from traqpoint.training.policy_step import Weights, policy_step, schedule
 from traqpoint.training.runs import train_descriptor, train_policy
+from traqpoint.training.update import learning_rate
 from traqpoint.types import SequenceBatch
 
 pytestmark = pytest.mark.usefixtures("device")
@@ -256,9 +256,9 @@ def test_replaced_starting_weights_make_another_run(photos, tmp_path):
 
 def test_a_corrupt_checkpoint_is_named(photos, tmp_path):
     config = descriptor_run(photos, tmp_path, 2)
-    tmp_path.mkdir(exist_ok=True)
-    (tmp_path / "checkpoint.pt").write_bytes(b"nonsense")
-    with pytest.raises(WeightsError, match=r"checkpoint\.pt"):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "00000001.pt").write_bytes(b"nonsense")
+    with pytest.raises(WeightsError, match=r"00000001\.pt: not a checkpoint .*; delete it to begin anew"):
         train_descriptor(config)
 
 

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 
 from traqpoint.cli.options import UsageError, parse
-from traqpoint.errors import TraqPointError
+from traqpoint.errors import Interrupted, TraqPointError
 
 VERBS: dict[str, tuple[str, str]] = {
     "extract": ("traqpoint.cli.extract:Extract", "keypoints and descriptors of images into files"),
@@ -39,10 +39,13 @@ INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Exit codes: 0 all well, 1 bad input or some files failed, 2 wrong usage, 130 Ctrl-C."""
+    """Run one command. Exit codes: 0 all well, 1 bad input or some files failed, 2 wrong usage, 130 Ctrl-C; a training
+    that was asked to end by SIGTERM has 143."""
     # OpenCV and its FFmpeg complain on stderr about files that we report in one line of our own.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    # Of DDP, which warns of what is meant.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     # Read when torch is loaded. On a busy machine, threads that spin while they wait took the demo 400 s instead of 52.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
@@ -55,6 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(error, 2)
     except TraqPointError as error:
         return _fail(error, 1)
+    except Interrupted as interruption:
+        print(f"traqpoint: {interruption}", file=sys.stderr)
+        return interruption.code
     except KeyboardInterrupt:
         print("traqpoint: interrupted; what is finished is kept, run the same command to go on", file=sys.stderr)
         return INTERRUPTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from traqpoint.cli.common import progress_bar
 from traqpoint.policy.presets import PRESETS
+from traqpoint.progress import no_bar
 from traqpoint.training.config import DescriptorTraining, PolicyTraining
 
 if TYPE_CHECKING:
@@ -27,8 +29,9 @@ class Descriptor(DescriptorTraining):
         from traqpoint.training.runs import train_descriptor
 
         with _training_bar("descriptor", self.loop.steps) as report:
-            path = train_descriptor(self, report, progress_bar)
-        print(path)
+            path = train_descriptor(self, report, progress_bar if _is_first() else no_bar)
+        if _is_first():
+            print(path)
         return 0
 
 
@@ -46,8 +49,14 @@ class Policy(PolicyTraining):
 
         with _training_bar("policy", self.loop.steps) as report:
             path = train_policy(self, report)
-        print(path)
+        if _is_first():
+            print(path)
         return 0
+
+
+def _is_first() -> bool:
+    """Whether this process speaks for all that torchrun has started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
@@ -64,7 +73,7 @@ def _training_bar(what: str, steps: int) -> Iterator[Report]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[numbers]}"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, disable=not (console.is_terminal and _is_first())) as bar:
         task = bar.add_task(what, total=steps, numbers="")
 
         def report(step: int, stats: dict[str, float]) -> None:

@@ -5,6 +5,7 @@ No torch here: the command line's help stands on this file.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import operator
 from dataclasses import dataclass, field
@@ -64,6 +65,12 @@ class HomographyConfig:
     """Share of the frames that are turned by any angle, beyond rotation_degrees."""
     taught_points: int = 256
     """Points that teachers have described, in each sequence at most; only those that two frames see."""
+    first_moves: bool = False
+    """The first frame moves as the others do; otherwise it is an upright piece of the photo, and only they move."""
+    ramp: float = 0.0
+    """Share of the run over which rotation, scale, shift, perspective, turns and light grow to what they are here."""
+    ramp_from: float = 0.2
+    """Share of them that the run begins with, where there is a ramp."""
     min_coverage: float = 0.85
     """Smallest share of a frame that shows the photo; frames below are drawn again, closer to the first."""
 
@@ -78,6 +85,23 @@ class HomographyConfig:
             raise ConfigError(f"need turned in [0, 1] and taught_points >= 1, got {self.turned}, {self.taught_points}")
         if self.scale < 1 or not 0 < self.min_coverage <= 1:
             raise ConfigError(f"need scale >= 1 and 0 < min_coverage <= 1, got {self.scale}, {self.min_coverage}")
+        if not (0 <= self.ramp <= 1 and 0 <= self.ramp_from <= 1):
+            raise ConfigError(f"need ramp and ramp_from in [0, 1], got {self.ramp}, {self.ramp_from}")
+
+    def milder(self, difficulty: float) -> HomographyConfig:
+        """Rotation, scale, shift, perspective, turns and change of light by this share of what they are."""
+        if not difficulty >= 0:
+            raise ConfigError(f"difficulty must not be negative, got {difficulty}")
+        linear = ("rotation_degrees", "translation", "perspective", "photometric")
+        scaled = {name: difficulty * getattr(self, name) for name in linear}
+        turned = min(1.0, difficulty * self.turned)
+        return dataclasses.replace(self, scale=self.scale**difficulty, turned=turned, **scaled)
+
+    def at(self, progress: float) -> HomographyConfig:
+        """What holds at `progress` in [0, 1] of a run."""
+        if progress >= self.ramp:
+            return self
+        return self.milder(self.ramp_from + (1 - self.ramp_from) * progress / self.ramp)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,15 @@ class HomographySequences:
         self._pyramids = [pyramid(photo) for photo in photos] if self.config.light == "strong" else []
         self._points: list[DescribedPoints] = []
 
+    def at(self, progress: float) -> HomographySequences:
+        """See data.source.at: the ramp of the configuration."""
+        config = self.config.at(progress)
+        if config is self.config:
+            return self
+        out = copy.copy(self)
+        out.config = config
+        return out
+
     def taught(self, describe: Describe) -> HomographySequences:
         """See data.source.taught. Photos that cannot be described are left out; raises DataError if none is left."""
         described = dict(enumerate(describe(self.photos)))
@@ -110,7 +119,7 @@ class HomographySequences:
         first = translation(-uniform(0, 1) * free_x, -uniform(0, 1) * free_y) @ torch.diag(
             torch.tensor([zoom, zoom, 1.0])
         )
-        frames = [first]
+        frames = [] if config.first_moves else [first]
         while len(frames) < config.num_frames:
             strength = 1.0
             while True:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from traqpoint.errors import ConfigError
+from traqpoint.registry import Registry
+
+RUNTIMES: Registry[Callable[..., Any]] = Registry("backend", {"torch": "traqpoint.inference.runtimes.pytorch:build"})
+"""Name -> how to build a `runtimes.runtime.Runtime` of a model and an ExtractorConfig."""
+
+PRECISIONS = {"torch": ("float32", "bf16")}
+"""What a runtime computes in."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,8 @@ class ExtractorConfig:
     long_side: int | None = 1600
     """Shrink larger images to this many pixels first, which suits photographs; None takes them as they are. Keypoints
     come back in the original image's pixels, and every result says what size they were found at."""
+    backend: str = "torch"
+    """What runs the network: torch; or your own, as module:name."""
     precision: Literal["float32", "bf16"] = "float32"
     """bf16 halves the descriptor network's time; the policy stays in float32, so keypoints are the same."""
     device: str = "auto"
@@ -41,8 +51,10 @@ class ExtractorConfig:
             raise ConfigError(f"border and prominence must not be negative, got {self.border}, {self.prominence}")
         if not 0 <= self.threshold < 1:
             raise ConfigError(f"threshold must lie in [0, 1), got {self.threshold}")
-        if self.precision not in ("float32", "bf16"):
-            raise ConfigError(f"precision must be float32 or bf16, got {self.precision!r}")
+        RUNTIMES.check(self.backend)
+        possible = PRECISIONS.get(self.backend, (self.precision,))
+        if self.precision not in possible:
+            raise ConfigError(f"precision of {self.backend} must be {' or '.join(possible)}, got {self.precision!r}")
         if self.long_side is not None and self.long_side < 32:
             raise ConfigError(f"long_side must be at least 32, got {self.long_side}")
 

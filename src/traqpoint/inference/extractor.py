@@ -10,12 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from traqpoint.device import resolve_device
 from traqpoint.errors import ConfigError
 from traqpoint.image import pad_to_multiple, read_image, resize_long_side, shrunk_size, to_tensor
 from traqpoint.inference.config import ExtractorConfig
+from traqpoint.inference.runtimes.runtime import build_runtime, device_of
 from traqpoint.models.detect import detect
-from traqpoint.models.layers import channels_last
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.types import Features
 
@@ -40,9 +39,10 @@ class Extractor:
             raise ConfigError(f"unknown option {', '.join(sorted(unknown))}")
         name = type(weights).__name__ if isinstance(weights, TraqPoint) else str(weights)
         self.config = ExtractorConfig(weights=name, **options)
-        self.device = resolve_device(self.config.device)
+        self.device = device_of(self.config)
         model = copy.deepcopy(weights) if isinstance(weights, TraqPoint) else TraqPoint.from_pretrained(weights)
-        self.model = channels_last(model.folded().to(self.device))
+        self.model = model.folded().to(self.device)
+        self.runtime = build_runtime(self.model, self.config)
         # On one core of a CPU, eight VGA images take 1.7 times as long together as one by one.
         self.batch_pixels = 0 if self.device.type == "cpu" else _BATCH_PIXELS
 
@@ -65,7 +65,7 @@ class Extractor:
             groups.setdefault(tuple(tensor.shape), []).append(i)
         out: dict[int, Features] = {}
         for members in groups.values():
-            stack = torch.stack([padded[i] for i in members])
+            stack = padded[members[0]][None] if len(members) == 1 else torch.stack([padded[i] for i in members])
             used = [(tensors[i].shape[-1], tensors[i].shape[-2]) for i in members]
             for i, features in zip(members, self._forward(stack, used), strict=True):
                 out[i] = rescaled(features, sizes[i])
@@ -75,11 +75,7 @@ class Extractor:
     def _forward(self, images: Tensor, used: list[tuple[int, int]]) -> list[Features]:
         """images (B, 3, H, W), of which the top-left used[i] = (W, H) pixels are image."""
         height, width = images.shape[-2:]
-        images = images.to(self.device).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            maps = self.model.descriptor.maps(images, used)
-        maps = tuple(level.float() for level in maps)
-        logits = self.model.logits(images, maps)
+        maps, logits = self.runtime(images.to(self.device), used)
         valid = torch.zeros(images.shape[0], height, width, dtype=torch.bool, device=self.device)
         for i, (w, h) in enumerate(used):
             margin = self.config.border

@@ -35,28 +35,50 @@ def _max_shifted(x: Tensor, shift: int, dim: int) -> Tensor:
     return torch.maximum(x.narrow(dim, 0, length), x.narrow(dim, shift, length))
 
 
-def nms_mask(logits: Tensor, radius: int, prominence: float = 0.0) -> Tensor:
-    """(B, 1, H, W) bool: pixels that are the maximum of their (2r+1)² window; of equal ones, the first row by row.
+class Maxima(NamedTuple):
+    """Pixels that are the maximum of their window, image by image and row by row."""
 
-    The maximum must exceed the window's minimum by more than `prominence`: a flat window has none.
+    image: Tensor
+    """(N,) which of the batch."""
+    y: Tensor
+    """(N,)"""
+    x: Tensor
+    """(N,)"""
+
+    def where(self, kept: Tensor) -> Maxima:
+        """kept: (N,) bool."""
+        return Maxima(*(part[kept] for part in self))
+
+
+def maxima(logits: Tensor, radius: int, prominence: float = 0.0) -> Maxima:
+    """Of logits (B, 1, H, W): the maxima of their (2r+1)² windows; of equal ones, the first row by row.
+
+    A maximum must exceed its window's minimum by more than `prominence`: a flat window has none.
     """
     highest = sliding_max(sliding_max(logits, radius, 3), radius, 2)
     lowest = -sliding_max(sliding_max(-logits, radius, 3), radius, 2)
-    mask = (logits == highest) & (highest - lowest > prominence)
-    height, width = logits.shape[-2:]
+    mask = (logits == highest).logical_and_(highest - lowest > prominence)
     b, _, y, x = mask.nonzero(as_tuple=True)
+    found = Maxima(b, y, x)
     # Ties are rare: only candidates that share their value with another one are looked at closely.
-    _, inverse, counts = logits[b, 0, y, x].unique(return_inverse=True, return_counts=True)
-    tied = counts[inverse] > 1
-    b, y, x = b[tied], y[tied], x[tied]
-    dy, dx = torch.meshgrid(*2 * [torch.arange(-radius, radius + 1, device=logits.device)], indexing="ij")
+    ordered, order = logits[b, 0, y, x].sort()
+    same = ordered[1:] == ordered[:-1]
+    tied = torch.cat([order[1:][same], order[:-1][same]])
+    if not len(tied):
+        return found
+    twin = torch.zeros_like(b, dtype=torch.bool)
+    twin[tied] = _follows_a_twin(mask, found.where(tied), radius)
+    return found.where(~twin)
+
+
+def _follows_a_twin(mask: Tensor, found: Maxima, radius: int) -> Tensor:
+    """(N,) bool: an earlier pixel of its window is a maximum, too; inside one window, that is one of the same value."""
+    height, width = mask.shape[-2:]
+    b, y, x = found
+    dy, dx = torch.meshgrid(*2 * [torch.arange(-radius, radius + 1, device=mask.device)], indexing="ij")
     rows = (y + dy.reshape(-1, 1)).clamp(0, height - 1)
     columns = (x + dx.reshape(-1, 1)).clamp(0, width - 1)
-    # A tie inside one window is a twin: both are that window's maximum.
-    twin = (mask[b, 0, rows, columns] & (rows * width + columns < y * width + x)).any(0)
-    out = mask.clone()
-    out[b[twin], 0, y[twin], x[twin]] = False
-    return out
+    return (mask[b, 0, rows, columns] & (rows * width + columns < y * width + x)).any(0)
 
 
 def refine(logits: Tensor, y: Tensor, x: Tensor) -> Tensor:
@@ -97,17 +119,18 @@ def detect(
     Fewer maxima than `max_keypoints` give fewer keypoints: what NMS removed stays removed.
     """
     logits = logits.float()
-    mask = nms_mask(logits, nms_radius, prominence)[:, 0]
+    found = maxima(logits, nms_radius, prominence)
     if valid is not None:
-        mask = mask & valid
+        found = found.where(valid[found.image, found.y, found.x])
+    values = logits[found.image, 0, found.y, found.x]
+    if threshold > 0:
+        above = values.sigmoid() >= threshold
+        found, values = found.where(above), values[above]
     out = []
     for i in range(len(logits)):
-        y, x = mask[i].nonzero(as_tuple=True)
-        values = logits[i, 0, y, x]
-        if threshold > 0:
-            above = values.sigmoid() >= threshold
-            y, x, values = y[above], x[above], values[above]
+        own = slice(None) if len(logits) == 1 else found.image == i
+        y, x, scores = found.y[own], found.x[own], values[own]
         # A stable sort: equal scores keep their row-by-row order, on every device.
-        order = values.sort(descending=True, stable=True).indices[:max_keypoints]
-        out.append(Keypoints(refine(logits[i, 0], y[order], x[order]), values[order].sigmoid()))
+        order = scores.sort(descending=True, stable=True).indices[:max_keypoints]
+        out.append(Keypoints(refine(logits[i, 0], y[order], x[order]), scores[order].sigmoid()))
     return out

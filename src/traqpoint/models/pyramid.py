@@ -12,7 +12,7 @@ from traqpoint.geometry.pixels import pixel_grid
 from traqpoint.geometry.sampling import sample
 from traqpoint.models.config import DESCRIPTORS, ModelConfig, PyramidShape
 from traqpoint.models.descriptor import DescriptorNetwork, Sizes
-from traqpoint.models.layers import ConvBlock, upsample
+from traqpoint.models.layers import ConvBlock, Pointwise, upsample
 
 LEAST_DEVIATION = 1e-2
 """Images that vary by less than this (of 1) are not blown up: what is in them is noise."""
@@ -45,7 +45,8 @@ def standardised(images: Tensor, sizes: Sizes | None = None) -> Tensor:
     deviation = torch.stack([(part - m).square().mean() for part, m in zip(parts, mean, strict=True)]).sqrt()
     scale = deviation.clamp(min=LEAST_DEVIATION).reciprocal()
     shift = -mean * scale
-    return images * scale.view(-1, 1, 1, 1) + shift.view(-1, 1, 1, 1)
+    # One pass: of these first tensors, the largest of all, each costs as much as a convolution.
+    return torch.addcmul(shift.view(-1, 1, 1, 1), images, scale.view(-1, 1, 1, 1))
 
 
 class PyramidDescriptor(DescriptorNetwork):
@@ -67,7 +68,7 @@ class PyramidDescriptor(DescriptorNetwork):
             nn.Sequential(ConvBlock(inputs, outputs, stride=2), *[_Residual(outputs) for _ in range(depth)])
             for inputs, outputs, depth in zip((3, *widths[:-1]), widths, shape.depths, strict=True)
         )
-        self.laterals = nn.ModuleList(nn.Conv2d(width, shape.context, 1) for width in widths[2:])
+        self.laterals = nn.ModuleList(Pointwise(width, shape.context) for width in widths[2:])
         sampled = sum(shape.maps[1:])
         self.around = _Around(sampled, shape.context, shape.offsets) if shape.offsets else None
         if self.around is not None:
@@ -109,7 +110,7 @@ class _Around(nn.Module):
     def __init__(self, features: int, context: int, count: int) -> None:
         super().__init__()
         self.channels = self.reduced * count
-        self.reduce = nn.Conv2d(context, self.reduced, 1)
+        self.reduce = Pointwise(context, self.reduced)
         self.choose = nn.Linear(features, 2 * count)
         nn.init.zeros_(self.choose.weight)
         angle = torch.arange(count) * 2 * torch.pi / count

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from traqpoint.errors import ConfigError
 from traqpoint.models.config import DESCRIPTORS, ModelConfig
 from traqpoint.models.detector import Detector
-from traqpoint.models.layers import ConvBlock, upsample
+from traqpoint.models.layers import ConvBlock, Pointwise, upsample
 
 
 class PyramidDetector(Detector):
@@ -27,8 +27,8 @@ class PyramidDetector(Detector):
         super().__init__()
         image, _, quarter, eighth = widths
         self.stem = ConvBlock(image, channels, stride=2)
-        self.quarter = nn.Conv2d(quarter, channels, 1)
-        self.eighth = nn.Conv2d(eighth, channels, 1)
+        self.quarter = Pointwise(quarter, channels)
+        self.eighth = Pointwise(eighth, channels)
         self.body = ConvBlock(channels, channels)
         self.head = nn.Conv2d(channels, 4, 3, padding=1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from traqpoint.data.config import DataConfig
 from traqpoint.errors import ConfigError
@@ -21,14 +22,26 @@ class LoopConfig:
     """Optimiser updates."""
     batch_size: int = 4
     """Sequences per step."""
+    accumulate: int = 1
+    """Batches per update, each of batch_size sequences; the processes of torchrun share them. How many processes there
+    are changes nothing else."""
     learning_rate: float = 1e-3
-    """Peak of the schedule: linear over the first 3 % of the steps, then cosine."""
+    """Peak of the schedule."""
     final_learning_rate: float = 1e-5
     """End of the schedule."""
+    schedule: Literal["cosine", "wsd"] = "cosine"
+    """From the peak to the end: by cosine, or (warm-up, stable, decay) constant with a linear end."""
+    warmup_share: float = 0.03
+    """Share of the run in which the rate rises linearly to its peak."""
+    decay_share: float = 0.2
+    """wsd: share of the run in which the rate falls linearly to its end."""
     weight_decay: float = 1e-4
     """AdamW's."""
     clip_norm: float = 1.0
     """Largest norm of the gradient."""
+    ema: float = 0.0
+    """Decay per update of an exponential mean of the weights, such as 0.999, which is then validated and exported; the
+    raw weights are kept beside it. 0: none."""
     workers: int = 0
     """Processes that make batches ahead, on the CPU; 0: they are made in the loop, on the device of the training."""
     seed: int = 0
@@ -37,12 +50,24 @@ class LoopConfig:
     """auto, cpu, cuda …"""
     precision: str = "bf16"
     """bf16 (networks under autocast; losses in float32) or float32."""
+    compile: bool = False
+    """Let torch.compile translate the networks: slow at first, then faster on a GPU; CPUs need a C++ compiler."""
+    overfit: bool = False
+    """Repeat the first batch: what is right learns it by heart."""
     checkpoint_every: int = 200
     """Steps between checkpoints; a run continues from the last one."""
+    keep: int = 2
+    """Newest checkpoints that are kept."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch_size < 1 or self.checkpoint_every < 1:
-            raise ConfigError("steps, batch_size and checkpoint_every must be at least 1")
+        for name in ("steps", "batch_size", "accumulate", "checkpoint_every", "keep"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not (0 < self.warmup_share < 1 and 0 < self.decay_share < 1 and 0 <= self.ema < 1):
+            given = f"{self.warmup_share}, {self.decay_share}, {self.ema}"
+            raise ConfigError(f"need warmup_share and decay_share in (0, 1) and ema in [0, 1), got {given}")
+        if self.schedule not in ("cosine", "wsd"):
+            raise ConfigError(f"schedule must be cosine or wsd, got {self.schedule!r}")
         if self.workers < 0:
             raise ConfigError(f"workers must not be negative, got {self.workers}")
         if self.precision not in ("bf16", "float32"):
@@ -127,6 +152,8 @@ class DescriptorTraining:
     """Network, unless init gives one."""
     init: str | None = None
     """Weights (name or path) to go on from, instead of random ones."""
+    changed: tuple[str, ...] = ()
+    """Settings that may differ from those that the run in `out` was begun with, such as loop.steps, to train longer."""
     backbone: Path | None = None
     """A file with the pretrained weights of model.backbone (DINOv3 ConvNeXt, ResNet-50, or your own's state dict)."""
 
@@ -150,6 +177,8 @@ class PolicyTraining:
     """Steps, rates, device."""
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     """Estimator, rewards and their weights."""
+    changed: tuple[str, ...] = ()
+    """Settings that may differ from those that the run in `out` was begun with, such as loop.steps, to train longer."""
 
     def __post_init__(self) -> None:
         self.data.require_paths()

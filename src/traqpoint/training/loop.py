@@ -1,116 +1,194 @@
-"""The loop: schedules, devices, checkpoints, log. It knows no loss."""
+"""The loop: batches, updates, checkpoints, looks in between. It knows no loss."""
 
 from __future__ import annotations
 
-import math
+import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from signal import SIGTERM
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from traqpoint.data.loader import Loader
+from traqpoint.data.loader import Loader, batch_generator
 from traqpoint.data.source import Source
-from traqpoint.device import resolve_device
+from traqpoint.errors import Interrupted
 from traqpoint.models.layers import channels_last
-from traqpoint.training.checkpoint import load_checkpoint, save_checkpoint
+from traqpoint.training.average import Average, MeanBuffers
+from traqpoint.training.checkpoint import Checkpoints, State
 from traqpoint.training.config import LoopConfig
+from traqpoint.training.interruption import Interruption
 from traqpoint.training.log import RunLog
+from traqpoint.training.processes import mean_stats, shared
+from traqpoint.training.update import learning_rate, update
 from traqpoint.types import SequenceBatch
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Step = Callable[[SequenceBatch, int, torch.Generator], tuple[Tensor, dict[str, float]]]
 """(batch, updates done, generator) -> (loss, stats)."""
 Report = Callable[[int, dict[str, float]], None]
 """(updates done, numbers of the step) -> nothing."""
-Validate = Callable[[int], dict[str, float]]
-"""updates done -> numbers."""
 
 
-def learning_rate(progress: float, config: LoopConfig) -> float:
-    """Linear over the first 3 % of the run, then cosine to the final rate."""
-    if progress < 0.03:
-        return config.learning_rate * progress / 0.03
-    cosine = (1 + math.cos(math.pi * (progress - 0.03) / 0.97)) / 2
-    return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * cosine
+@dataclass(frozen=True)
+class Looks:
+    """What is done between updates, by the first process alone, with the module in evaluation mode and, where there is
+    an average, with its weights. It changes no number of the training."""
+
+    report: Report = lambda done, stats: None
+    validate: Callable[[int], dict[str, float]] | None = None
+    """updates done -> numbers for the log; `val_score` decides what is best."""
+    validate_every: int = 200
+    save: Callable[[str], None] = lambda name: None
+    """Writes the weights as they are, under a name: "best", "last" at the end; "raw" are those beside an average."""
 
 
-def update(module: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float) -> tuple[float, bool]:
-    """One step of `optimizer` down the gradient of `loss`, its norm over `module` clipped.
+def run(
+    fabric: Fabric,
+    out: Path,
+    module: nn.Module,
+    source: Source,
+    step: Step,
+    config: LoopConfig,
+    looks: Looks = Looks(),
+    identity: Mapping[str, Any] | None = None,
+    changed: Collection[str] = (),
+) -> None:
+    """Train `module` in place for config.steps updates, from the last checkpoint in `out` if there is one.
 
-    Returns that norm as it was, and whether the step was made: not with a loss or gradient that is not finite. A loss
-    that depends on no parameter has the gradient 0.
+    Every update's numbers go to out/log.jsonl; one whose loss or gradient is not finite is skipped and counted there,
+    and so are the frames that the source could not read. After SIGINT or SIGTERM the update is finished and kept, then
+    Interrupted is raised. Losing a worker (DataError) keeps the last checkpoint. identity, changed: see Checkpoints.
     """
-    optimizer.zero_grad(set_to_none=True)
-    if loss.requires_grad:
-        loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(module.parameters(), clip_norm)
-    finite = bool(torch.isfinite(norm)) and bool(torch.isfinite(loss.detach()))
-    if finite:
-        optimizer.step()
-    return float(norm), finite
+    channels_last(module.to(fabric.device))
+    optimizer = torch.optim.AdamW(module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    state = State(module, optimizer, Average(module, config.ema) if config.ema > 0 else None)
+    checkpoints = Checkpoints(out / "checkpoints", config.keep, identity or {}, changed)
+    checkpoints.load(state)
+    fabric.barrier()
+    first = fabric.is_global_zero
+    passes = _Passes(fabric, module, step, config)
+    loader = Loader(source, config.batch_size, passes.numbers(state.done), passes.all, config.seed, config.workers)
+    with RunLog(out, state.done) if first else nullcontext() as log, loader, Interruption() as interruption:
+        for done in range(state.done + 1, config.steps + 1):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(done / config.steps, config)
+            loss, stopped, stats = passes(loader, done, interruption.signal is not None)
+            norm, applied = update(module, optimizer, loss, config.clip_norm)
+            state.done, state.skipped = done, state.skipped + (not applied)
+            if state.average is not None:
+                state.average.update(done)
+            stats |= {"gradient_norm": norm, "skipped": state.skipped, "unreadable": len(loader.unreadable)}
+            if log is not None:
+                if looks.validate is not None and _due(done, looks.validate_every, config.steps):
+                    stats |= _validated(looks, looks.validate, state)
+                log.write(done, stats)
+                looks.report(done, stats)
+                if stopped or _due(done, config.checkpoint_every, config.steps):
+                    checkpoints.save(state)
+            if stopped:
+                where = f"after update {done} of {config.steps}, which is kept"
+                raise Interrupted(interruption.signal or SIGTERM, where)
+    if first:
+        _finish(looks, state)
+    fabric.barrier()
+
+
+class _Passes:
+    """The batches of an update that this process makes, forth and back."""
+
+    def __init__(self, fabric: Fabric, module: nn.Module, step: Step, config: LoopConfig) -> None:
+        self._fabric, self._step, self._config = fabric, step, config
+        self._network = shared(fabric, module)
+        self.all = config.steps * config.accumulate
+        self._own = range(fabric.global_rank, config.accumulate, fabric.world_size)
+        self._buffers = MeanBuffers(module) if config.accumulate > 1 else None
+
+    def numbers(self, done: int) -> list[int]:
+        """Of all batches that this process makes after `done` updates."""
+        config = self._config
+        updates = range(done, config.steps)
+        return [(0 if config.overfit else update) * config.accumulate + k for update in updates for k in self._own]
+
+    def __call__(self, loader: Loader, done: int, stop: bool) -> tuple[Tensor, bool, dict[str, float]]:
+        """Leaves the mean gradient of update number `done`. Returns the mean loss, whether any process is to `stop`,
+        and mean stats with the seconds that data and network took."""
+        fabric, own, losses, stats, waited, began = self._fabric, self._own, [], [], 0.0, time.perf_counter()
+        if self._buffers is not None:
+            self._buffers.begin()
+        for k in own:
+            asked = time.perf_counter()
+            batch = next(loader).to(fabric.device)
+            waited += time.perf_counter() - asked
+            number = (done - 1) * self._config.accumulate + k
+            seed_globals(self._config.seed, number)
+            generator = batch_generator(self._config.seed, number, part=1)
+            with fabric.no_backward_sync(self._network, enabled=k != own[-1]):
+                loss, more = self._network(partial(self._forth, batch, done - 1, generator))
+                fabric.backward(loss / len(own))
+            losses.append(loss.detach())
+            stats.append(more)
+            if self._buffers is not None:
+                self._buffers.take()
+        if self._buffers is not None:
+            for total in self._buffers.sums():
+                fabric.all_reduce(total, reduce_op="sum")
+            self._buffers.end(self._config.accumulate)
+        common = torch.stack([torch.stack(losses).mean(), loss.new_tensor(float(stop))])
+        loss, stops = fabric.all_reduce(common, reduce_op="mean")
+        seconds = {"data_s": waited, "step_s": time.perf_counter() - began - waited}
+        return loss, bool(stops > 0), mean_stats(fabric, [row | seconds for row in stats])
+
+    def _forth(self, batch: SequenceBatch, done: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        low = self._config.precision == "bf16"
+        with torch.autocast(self._fabric.device.type, torch.bfloat16, enabled=low):
+            return self._step(batch, done, generator)
+
+
+def seed_globals(seed: int, number: int) -> None:
+    """What draws from no generator of its own (dropout, code of a user's) draws the same in batch `number` whenever a
+    run with `seed` makes it."""
+    own = int(np.random.SeedSequence([seed, number, 2]).generate_state(1, np.uint32)[0])
+    random.seed(own)
+    np.random.seed(own)  # noqa: NPY002  that is the generator meant
+    torch.manual_seed(own)
 
 
 @contextmanager
-def _looked_at(module: nn.Module) -> Iterator[None]:
-    """In evaluation mode, without gradients, with random numbers of its own: training goes on as if nothing was."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
+def _looked_at(state: State) -> Iterator[None]:
+    """In evaluation mode, without gradients, with the average's weights: training goes on as if nothing was."""
+    modes = [(part, part.training) for part in state.module.modules()]
+    state.module.eval()
     try:
-        with torch.no_grad(), torch.random.fork_rng():
+        with torch.no_grad(), state.average.worn() if state.average is not None else nullcontext():
             yield
     finally:
         for part, mode in modes:
             part.training = mode
 
 
-def run(
-    out: Path,
-    module: nn.Module,
-    source: Source,
-    step: Step,
-    config: LoopConfig,
-    report: Report = lambda *_: None,
-    validate: Validate | None = None,
-    validate_every: int = 200,
-) -> None:
-    """Train `module` in place for config.steps updates, from the last checkpoint in `out` if there is one.
+def _validated(looks: Looks, validate: Callable[[int], dict[str, float]], state: State) -> dict[str, float]:
+    with _looked_at(state):
+        numbers = validate(state.done)
+        if numbers.get("val_score", state.best) > state.best:
+            state.best = numbers["val_score"]
+            looks.save("best")
+    return numbers
 
-    Every step's numbers go to out/log.jsonl; a step whose loss or gradient is not finite is skipped and counted there,
-    and so are the frames that the source could not read. Interrupting, or losing a worker (DataError), keeps the last
-    checkpoint. `validate` is called every `validate_every` updates and after the last one, with the module in
-    evaluation mode; what it returns is logged with the step, under its names, and what it keeps is its own affair.
-    """
-    device = resolve_device(config.device)
-    channels_last(module.to(device))
-    optimizer = torch.optim.AdamW(module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    generator = torch.Generator().manual_seed(config.seed)
-    checkpoint = out / "checkpoint.pt"
-    start = load_checkpoint(checkpoint, module, optimizer, generator) if checkpoint.exists() else 0
-    skipped = 0
-    loader = Loader(source, config.batch_size, start, config.steps, generator, config.seed, config.workers)
-    with RunLog(out, start) as log, loader:
-        for done in range(start + 1, config.steps + 1):
-            began = time.perf_counter()
-            batch = next(loader).to(device)
-            loaded = time.perf_counter()
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(done / config.steps, config)
-            with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                loss, stats = step(batch, done - 1, generator)
-            norm, applied = update(module, optimizer, loss, config.clip_norm)
-            skipped += not applied
-            times = {"data_s": loaded - began, "step_s": time.perf_counter() - loaded}
-            counts = {"skipped": skipped, "unreadable": len(loader.unreadable)}
-            stats = {**stats, "gradient_norm": norm, **counts, **times}
-            if validate is not None and _due(done, validate_every, config.steps):
-                with _looked_at(module):
-                    stats |= validate(done)
-            log.write(done, stats)
-            report(done, stats)
-            if _due(done, config.checkpoint_every, config.steps):
-                save_checkpoint(checkpoint, done, module, optimizer, generator)
+
+def _finish(looks: Looks, state: State) -> None:
+    if state.average is not None:
+        looks.save("raw")
+    with _looked_at(state):
+        looks.save("last")
 
 
 def _due(done: int, every: int, steps: int) -> bool:

@@ -157,7 +157,7 @@ def test_a_curriculum_that_lacks_a_band_is_told_before_the_first_step(root):
     index = indexed(root, bands=((0.5, 0.7),), num_frames=2)
     source = training(root, index, curriculum=True)
     with pytest.raises(DataError, match="no sequence has all its overlaps"):
-        Loader(source, 1, 0, 10, torch.Generator())
+        Loader(source, 1, range(10), 10)
 
 
 def test_a_corrupt_file_in_the_middle_is_a_counted_skip(root):

@@ -14,7 +14,6 @@ from traqpoint.evaluation.benchmarks.track_sets import (
     covisible_set,
     homography_set,
     in_memory,
-    milder,
     window_set,
     worlds_set,
 )
@@ -208,11 +207,11 @@ def test_every_so_manyth_photo_keeps_the_sequence_that_it_has_among_all(photos):
 
 
 def test_a_milder_set_moves_by_that_share_and_none_at_all_at_zero():
-    still = milder(SMALL, 0.0)
+    still = SMALL.milder(0.0)
     assert (still.rotation_degrees, still.scale, still.translation, still.perspective) == (0, 1, 0, 0)
-    half = milder(SMALL, 0.5)
+    half = SMALL.milder(0.5)
     assert half.rotation_degrees == SMALL.rotation_degrees / 2 and half.scale**2 == pytest.approx(SMALL.scale)
-    assert milder(SMALL, 1.0) == SMALL
+    assert SMALL.milder(1.0) == SMALL
 
 
 def test_windows_start_where_they_are_told_and_do_not_overlap():

@@ -74,17 +74,6 @@ def homography_set(
     return _track_set(f"homographies of {Path(photos).name}", len(chosen), make, config, **details)
 
 
-def milder(config: HomographyConfig, difficulty: float) -> HomographyConfig:
-    """Rotation, scale, shift, perspective and change of light by this share of what they are."""
-    if not difficulty >= 0:
-        raise ConfigError(f"difficulty must not be negative, got {difficulty}")
-    scaled = {name: difficulty * getattr(config, name) for name in _LINEAR}
-    return dataclasses.replace(config, scale=config.scale**difficulty, **scaled)
-
-
-_LINEAR = ("rotation_degrees", "translation", "perspective", "photometric")
-
-
 def worlds_set(config: WorldsConfig | None = None, count: int = 50, seed: int = 0) -> TrackSet:
     """`count` rendered worlds with exact geometry; world i depends on `config`, `seed` and i alone."""
     if count < 1:

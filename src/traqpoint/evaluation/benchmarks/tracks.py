@@ -73,7 +73,7 @@ class TracksBenchmark(Benchmark):
             raise ConfigError(f"give one source of sequences: --{', --'.join(sources)}")
         if self.photos is not None:
             config = HomographyConfig(num_frames=self.frames, **track_sets.HOMOGRAPHIES)
-            config = track_sets.milder(config, self.difficulty)
+            config = config.milder(self.difficulty)
             return track_sets.homography_set(self.photos, config, self.limit, self.seed, self.stride or 1)
         if self.rgbd is not None:
             recording = read_rgbd(self.rgbd)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from traqpoint.errors import ConfigError, TraqPointError
 from traqpoint.evaluation.methods import edgepoint2, kornia, opencv
+from traqpoint.evaluation.methods.described import SEPARATOR, described
 from traqpoint.evaluation.methods.own import own_method
 from traqpoint.evaluation.methods.stored import StoredFeatures
 from traqpoint.inference.extractor import Extractor, Image
@@ -46,8 +47,9 @@ def build_method(
     """The method called `name`.
 
     name: packaged weights or the path of a weight file (ours); a name in METHODS; "kornia:CLASS", another local feature
-    of kornia.feature; "features:PATH", an npz folder or hloc HDF5 file computed elsewhere; "module:build" or
-    "file.py:build", a function of your own with METHODS' arguments. peers: folder with the weights of other methods;
+    of kornia.feature; "features:PATH", an npz folder or hloc HDF5 file computed elsewhere; "KEYPOINTS+DESCRIPTORS",
+    keypoints of weights of ours described by others or by a teacher; "module:build" or "file.py:build", a function of
+    your own with METHODS' arguments. peers: folder with the weights of other methods;
     without it kornia downloads its own. Raises ConfigError for an unknown name, or if your code fails or builds nothing
     that can be called, WeightsError for weights that are missing or damaged.
     """
@@ -56,13 +58,15 @@ def build_method(
     options: dict[str, Any] = {"max_keypoints": max_keypoints, "long_side": long_side, "device": device, "peers": peers}
     if name.startswith("kornia:"):
         return kornia.build(name, **options)
+    if SEPARATOR in name and not Path(name).exists() and not is_outside(name):
+        return described(name, **options)
     if name in METHODS:
         return as_method(_built(name, options), max_keypoints, long_side, device, name)
     if not Path(name).exists() and name not in available() and "/" not in name:
         known = ", ".join([*available(), *METHODS])
         raise ConfigError(
-            f"{name}: no such method; known are {known}, kornia:CLASS, features:PATH, weight files, and your own as "
-            "module:build"
+            f"{name}: no such method; known are {known}, kornia:CLASS, features:PATH, weight files, "
+            "KEYPOINTS+DESCRIPTORS, and your own as module:build"
         )
     return Extractor(name, max_keypoints=max_keypoints, long_side=long_side, device=device)
 
@@ -85,6 +89,8 @@ def label(method: Method) -> str:
     the module's (unless its function is called other than build)."""
     name = getattr(method.config, "weights", None) or method.config.name
     name = name.removeprefix("features:").removeprefix("kornia:")
+    if SEPARATOR in name and not Path(name).exists():
+        return SEPARATOR.join(Path(part).stem for part in name.split(SEPARATOR))
     if is_outside(name):
         place, _, function = name.rpartition(":")
         module = Path(place).stem if place.endswith(".py") else place.rpartition(".")[2]

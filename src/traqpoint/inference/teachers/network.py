@@ -13,7 +13,7 @@ from traqpoint.errors import WeightsError
 from traqpoint.geometry.pixels import inside
 from traqpoint.geometry.sampling import sample_descriptors
 from traqpoint.image import pad_to_multiple
-from traqpoint.models.detect import nms_mask
+from traqpoint.models.detect import maxima
 from traqpoint.models.layers import frozen
 from traqpoint.tensors import buffers_of, content_hash, load_strictly, read_tensors
 from traqpoint.types import Device
@@ -55,7 +55,7 @@ class NetworkTeacher(ABC):
         """Centres (N, 2) of the pixels with the highest scores of their surroundings, at most `count`."""
         height, width = image.shape[-2:]
         scores = self._looked_at(image)[0][..., :height, :width].float()
-        y, x = nms_mask(scores, NMS_RADIUS)[0, 0].nonzero(as_tuple=True)
+        _, y, x = maxima(scores, NMS_RADIUS)
         xy = torch.stack([x, y], dim=-1) + 0.5
         away = inside(xy, width, height, BORDER_PX)
         order = scores[0, 0, y, x].masked_fill(~away, -torch.inf).argsort(descending=True, stable=True)
