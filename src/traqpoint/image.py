@@ -165,9 +165,9 @@ def resize_long_side(image: Tensor, long_side: int) -> Tensor:
 
 def shrunk_size(image_size: tuple[int, int], long_side: int) -> tuple[int, int]:
     """(W, H) that `resize_long_side` makes of an image of `image_size`."""
-    scale = long_side / max(image_size)
-    if scale >= 1:
+    if max(image_size) <= long_side:
         return image_size
+    scale = long_side / max(image_size)
     width, height = (max(1, round(side * scale)) for side in image_size)
     return width, height
 
