@@ -79,7 +79,9 @@ class Validation:
 
     def glance(self, model: TraqPoint, max_keypoints: int) -> float:
         """Completeness of a model in training on the first photographs; leaves the model as it is."""
-        extractor = Extractor(copy.deepcopy(model), max_keypoints=max_keypoints, prominence=0.0, device="cpu")
+        extractor = Extractor(
+            copy.deepcopy(model), max_keypoints=max_keypoints, prominence=0.0, long_side=None, device="cpu"
+        )
         return self._glance.judge(extractor).stats["completeness"]
 
     def judge(self, weights: Path, max_keypoints: int) -> dict[str, float]:

@@ -52,6 +52,13 @@ def _truncated(data: bytes) -> bool:
 
 
 def _decode(data: bytes, name: str) -> np.ndarray:
+    try:
+        return _rgb(data, name)
+    except MemoryError:
+        raise ImageError(f"{name}: the image is too large for the memory that there is") from None
+
+
+def _rgb(data: bytes, name: str) -> np.ndarray:
     cv2 = optional.load("cv2")
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
     try:
@@ -149,12 +156,20 @@ def resize_long_side(image: Tensor, long_side: int) -> Tensor:
     Each axis is scaled exactly by new/old size, so ``xy * new / old`` carries pixels.
     """
     height, width = image.shape[-2:]
-    scale = long_side / max(height, width)
-    if scale >= 1:
+    size = shrunk_size((width, height), long_side)
+    if size == (width, height):
         return image
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    out = F.interpolate(image.unsqueeze(0), size=size, mode="bilinear", antialias=True, align_corners=False)
+    out = F.interpolate(image.unsqueeze(0), size=size[::-1], mode="bilinear", antialias=True, align_corners=False)
     return out.squeeze(0)
+
+
+def shrunk_size(image_size: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """(W, H) that `resize_long_side` makes of an image of `image_size`."""
+    if max(image_size) <= long_side:
+        return image_size
+    scale = long_side / max(image_size)
+    width, height = (max(1, round(side * scale)) for side in image_size)
+    return width, height
 
 
 def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:

@@ -39,13 +39,15 @@ class Features:
     """Keypoints of one image, best first.
 
     keypoints: (N, 2) float32 pixels. scores: (N,) float32. descriptors: (N, D) float32 of unit norm.
-    image_size: (W, H) of the image that the keypoints live in.
+    image_size: (W, H) of the image that the keypoints live in. found_at: (W, H) that it was shrunk to, or left at, when
+    they were looked for; None if nobody says.
     """
 
     keypoints: Tensor
     scores: Tensor
     descriptors: Tensor
     image_size: tuple[int, int]
+    found_at: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         n = self.keypoints.shape[0]
@@ -60,15 +62,19 @@ class Features:
         return self.keypoints.shape[0]
 
     def to(self, device: Device) -> Features:
-        return Features(self.keypoints.to(device), self.scores.to(device), self.descriptors.to(device), self.image_size)
+        keypoints, scores, descriptors = (x.to(device) for x in (self.keypoints, self.scores, self.descriptors))
+        return Features(keypoints, scores, descriptors, self.image_size, self.found_at)
 
     def numpy(self) -> dict[str, np.ndarray]:
-        """The npz format of TraqPoint: keypoints, scores, descriptors, image_size (int64 (2,) = W, H)."""
+        """The npz format of TraqPoint: keypoints, scores, descriptors, image_size and, if known, found_at (int64 (2,) =
+        W, H)."""
+        known = {} if self.found_at is None else {"found_at": np.asarray(self.found_at, dtype=np.int64)}
         return {
             "keypoints": self.keypoints.detach().cpu().numpy().astype(np.float32),
             "scores": self.scores.detach().cpu().numpy().astype(np.float32),
             "descriptors": self.descriptors.detach().cpu().numpy().astype(np.float32),
             "image_size": np.asarray(self.image_size, dtype=np.int64),
+            **known,
         }
 
 

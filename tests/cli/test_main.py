@@ -142,6 +142,17 @@ def test_extract_match_and_info_end_to_end(tmp_path, photos, weights, capsys):
     assert "parameters" in shown and "sha256" in shown and "Apache-2.0" in shown
 
 
+def test_a_large_photograph_is_shrunk_and_the_last_line_says_so(tmp_path, weights, capsys):
+    """Together with a small one, in batches, by one thread: options of the folder change no features."""
+    write_pictures(tmp_path / "photos", [blocks(32, 1700, 0), blocks(32, 96, 1)])
+    args = ["extract", str(tmp_path / "photos"), "--weights", weights, "--prominence", "0", "--device", "cpu"]
+    assert main([*args, "--out", str(tmp_path / "f"), "--batch", "2", "--workers", "1"]) == 0
+    assert "2 images done, 0 there already; shrunk first, to --long-side: 1" in capsys.readouterr().out
+    large = load_features(tmp_path / "f/0.npz")
+    assert large.image_size == (1700, 32) and large.found_at == (1600, 30)
+    assert load_features(tmp_path / "f/1.npz").found_at == (96, 32)
+
+
 def test_track_end_to_end(tmp_path, photos, weights, capsys):
     """A folder of frames gives tracks, statistics, a picture and a video."""
     args = ["track", str(photos), "--out", str(tmp_path / "t"), "--weights", weights, "--prominence", "0"]

@@ -1,8 +1,11 @@
 """Extraction of folders: names, resuming, bad files, interruption, kill."""
 
 import signal
+import struct
 import subprocess
 import sys
+import threading
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +15,10 @@ import yaml
 
 from traqpoint.errors import ConfigError, DataError, ImageError
 from traqpoint.image import write_image
+from traqpoint.inference.config import FlowConfig
 from traqpoint.inference.extractor import Extractor
-from traqpoint.inference.images import name_images
-from traqpoint.inference.pipeline import extract_folder
+from traqpoint.inference.images import MAX_WASTE, in_groups, name_images
+from traqpoint.inference.pipeline import extract_folder, extract_into
 from traqpoint.inference.settings import settings_path
 from traqpoint.io.npz import load_features
 from traqpoint.io.stores import FORMATS, open_features, resolve_output
@@ -265,19 +269,101 @@ class Batching:
         return [self.single(image) for image in images]
 
 
-def test_neighbours_of_equal_size_share_a_forward_pass(tmp_path, panorama, corner_extractor):
-    """As many as the extractor's batch_pixels allow; another size or a bad image ends a batch, and all are in place."""
+def test_images_of_equal_size_share_a_forward_pass(tmp_path, panorama, corner_extractor):
+    """As many as the extractor's batch_pixels allow, though others or a bad one lie between them; all are in place."""
     for i, width in enumerate([100, 100, 100, 60, 60, 100, 100]):
         write_image(tmp_path / f"photos/{i}.png", panorama[:, 10 * i : 10 * i + width])
     (tmp_path / "photos/5.png").write_bytes(b"")
     batching = Batching(corner_extractor(), 2 * 100 * 120)
     together = extract_folder(tmp_path / "photos", tmp_path / "together", batching)
-    assert batching.sizes == [2, 1, 2, 1] and len(together.failed) == 1
+    assert batching.sizes == [2, 2, 2] and len(together.failed) == 1
     alone = extract_folder(tmp_path / "photos", tmp_path / "alone", corner_extractor())
     assert together.done == alone.done == tuple(f"{i}.png" for i in (0, 1, 2, 3, 4, 6))
     for name in together.done:
         a, b = (load_features(tmp_path / out / name.replace("png", "npz")) for out in ("together", "alone"))
         assert torch.equal(a.keypoints, b.keypoints) and torch.equal(a.descriptors, b.descriptors)
+
+
+def test_the_user_says_how_many_images_share_a_pass(tmp_path, photos, corner_extractor):
+    batching = Batching(corner_extractor(), 0)
+    extract_folder(photos, tmp_path / "out", batching, flow=FlowConfig(batch=2, workers=1))
+    assert batching.sizes == [2, 1]
+    with pytest.raises(ConfigError, match="batch"):
+        FlowConfig(batch=0)
+    with pytest.raises(ConfigError, match="workers"):
+        FlowConfig(workers=0)
+
+
+def test_a_group_holds_what_wastes_little_and_waits_for_few():
+    """Upright and wide pictures in turn make two groups; slightly unlike ones make one; nothing waits for ever."""
+    wide, upright, slim, tiny = (400, 300), (300, 400), (390, 300), (40, 30)
+    grouped = lambda sizes, **limit: list(in_groups(sizes, lambda s: s, **{"pixels": 500_000, **limit}))  # noqa: E731
+    assert grouped([wide, upright] * 4) == [[wide] * 4, [upright] * 4]
+    assert grouped([wide, slim, wide]) == [[wide, slim, wide]]
+    assert grouped([wide, upright] * 4, pixels=0) == [[wide], [upright]] * 4
+    assert grouped([wide] * 3, pixels=10**9, count=2) == [[wide, wide], [wide]]
+    odd = [(400, 300), (300, 400), (40, 30), (30, 40), (400, 300)]
+    assert grouped(odd) == [[(400, 300)], [(300, 400)], [(40, 30)], [(30, 40)], [(400, 300)]]
+    assert grouped([wide, (0, 0), wide]) == [[(0, 0)], [wide, wide]]
+    for group in grouped([wide, slim, upright, tiny] * 9):
+        padded = len(group) * max(w for w, _ in group) * max(h for _, h in group)
+        assert padded <= 500_000 and sum(w * h for w, h in group) >= (1 - MAX_WASTE) * padded
+
+
+class FullDisk:
+    """A store whose disk is full after two images."""
+
+    path = Path("somewhere")
+
+    def __init__(self):
+        self.kept = []
+
+    def check_names(self, names):
+        pass
+
+    def __contains__(self, name):
+        return False
+
+    def write(self, name, features, image_path=None):
+        if len(self.kept) == 2:
+            raise OSError(28, "No space left on device")
+        self.kept.append(name)
+
+
+def test_a_full_disk_ends_the_run_in_one_line_and_what_is_finished_stays(photos, corner_extractor):
+    store, seen = FullDisk(), []
+    with pytest.raises(DataError, match=r"^somewhere: right/1\.png cannot be written \(No space left on device\)"):
+        extract_into(store, photos, corner_extractor(), progress=lambda done, total: seen.append(done))
+    assert store.kept == ["left/1.png", "left/2.png"] and max(seen) <= 2
+
+
+def test_nothing_counts_as_done_before_it_is_written(photos, corner_extractor):
+    """The network goes on while the disk is slow, and progress waits for the disk."""
+    extractor, written, calls = corner_extractor(), threading.Event(), []
+
+    class SlowDisk(FullDisk):
+        def write(self, name, features, image_path=None):
+            assert written.wait(10)
+            self.kept.append(name)
+
+    def progress(done, total):
+        calls.append((done, extractor.calls))
+        if extractor.calls == 3:
+            written.set()
+
+    assert extract_into(SlowDisk(), photos, extractor, progress=progress).done[0] == "left/1.png"
+    assert calls[:2] == [(0, 1), (0, 2)] and calls[-1] == (3, 3)
+
+
+def test_a_picture_too_large_to_decode_is_one_line(tmp_path, photos, corner_extractor):
+    """A picture of a few bytes that claims to have 10^10 pixels."""
+    claim = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", claim), (b"IDAT", zlib.compress(b"\0" * 99)), (b"IEND", b""))
+    content = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+    (photos / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    report = extract_folder(photos, tmp_path / "out", corner_extractor())
+    assert len(report.done) == 3 and len(report.failed) == 1 and "bomb.png" in report.failed[0]
+    assert "\n" not in report.failed[0]
 
 
 def test_batches_of_the_network_equal_its_images_one_by_one(tmp_path, photos):

@@ -64,6 +64,16 @@ def test_keypoints_of_a_shrunken_image_are_in_the_original_pixels():
     assert features.keypoints[:, 0].max() > 64
 
 
+def test_photographs_are_shrunk_by_default_and_the_result_says_so():
+    """To 1600 px, whatever the orientation; smaller images and long_side=None stay as they are."""
+    torch.manual_seed(0)
+    extractor = Extractor(TraqPoint(), max_keypoints=20, prominence=0.0, device="cpu")
+    assert extractor(smooth_picture(1700, 64)).found_at == (60, 1600) == extractor.input_size((64, 1700))
+    assert extractor(smooth_picture(64, 1600)).found_at == (1600, 64)
+    whole = Extractor(TraqPoint(), max_keypoints=20, prominence=0.0, long_side=None, device="cpu")
+    assert whole(smooth_picture(1700, 64)).found_at == (64, 1700)
+
+
 def test_bf16_keeps_the_keypoints_and_nearly_the_descriptors():
     image = smooth_picture(96, 128)
     full, half = (

@@ -1,5 +1,7 @@
 """COLMAP databases, read back and reconstructed by pycolmap."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -89,6 +91,15 @@ def test_images_that_colmap_cannot_read_get_the_guess_without_exif(tmp_path):
     with ColmapDatabase(tmp_path / "d.db") as database:
         database.write("a.webp", features(torch.rand(5, 2), (40, 30)), image_path=tmp_path / "a.webp")
         assert database.read("a.webp").image_size == (40, 30)
+
+
+def test_a_disk_that_is_nearly_full_is_refused_before_colmap_ends_the_process(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=10**6)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with ColmapDatabase(tmp_path / "full.db") as database:
+        with pytest.raises(OSError, match=r"No space left on device.*full\.db"):
+            database.write("a.jpg", random_features(3))
+        assert "a.jpg" not in database
 
 
 def test_files_that_are_no_database_are_named(tmp_path):

@@ -1,5 +1,7 @@
 """TraqPoint's npz files: exact round trips, strict reading, atomic writing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -23,6 +25,17 @@ def test_features_come_back_bit_exact(tmp_path, n):
     """Every array and the size survive, a keypoint at x = 3999.4 included."""
     npz.save_features(tmp_path / "a.npz", random_features(n))
     assert same(npz.load_features(tmp_path / "a.npz"), random_features(n))
+
+
+def test_what_size_the_features_were_found_at_survives_where_it_is_known(tmp_path):
+    """A file without it, of an earlier version, is read as one of which nobody says."""
+    known = replace(random_features(3), found_at=(1600, 1200))
+    npz.save_features(tmp_path / "a.npz", known)
+    assert npz.load_features(tmp_path / "a.npz").found_at == (1600, 1200)
+    npz.save_features(tmp_path / "a.npz", random_features(3))
+    assert npz.load_features(tmp_path / "a.npz").found_at is None
+    with pytest.raises(FormatError, match=r"x: found_at must be two positive integers"):
+        npz.features_from_arrays(replace(known, found_at=(0, 1)).numpy(), "x")
 
 
 def test_the_file_is_what_the_documentation_says(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -35,7 +36,10 @@ class ExtractorOptions(ExtractorConfig):
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Progress]:
-    """A bar on stderr, moved by calling it with (done, all); silent where stderr is not a terminal."""
+    """A bar on stderr with items per second, moved by calling it with (done, all); silent where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
     from rich import progress
     from rich.console import Console
 
@@ -43,18 +47,25 @@ def progress_bar(what: str) -> Iterator[Progress]:
         progress.TextColumn("{task.description}"),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[rate]}"),
         progress.TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
-    with progress.Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    with progress.Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None, rate="")
+        began = time.perf_counter()
+
+        def move(done: int, total: int | None) -> None:
+            rate = f"{done / (time.perf_counter() - began):.1f}/s"
+            bar.update(task, completed=done, total=total, rate=rate)
+
+        yield move
 
 
 def print_outcome(outcome: Outcome, what: str) -> int:
-    """One line in all and one per failure; exit code 1 if anything failed."""
+    """One line in all and one per failure; exit code 1 if anything failed. what: "images" or "pairs"."""
     for line in outcome.failed:
         print(f"traqpoint: error: {line}", file=sys.stderr)
     failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
-    print(f"{outcome.out}: {len(outcome.done)} {what} done, {len(outcome.skipped)} there already{failed}")
+    shrunk = f"; shrunk first, to --long-side: {outcome.shrunk}" if outcome.shrunk else ""
+    print(f"{outcome.out}: {len(outcome.done)} {what} done, {len(outcome.skipped)} there already{failed}{shrunk}")
     return 1 if outcome.failed else 0

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import tyro
 
-from traqpoint.cli.common import ExtractorOptions, print_outcome, progress_bar
+from traqpoint.cli.common import ExtractorOptions, part, print_outcome, progress_bar
+from traqpoint.inference.config import FlowConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extract(ExtractorOptions):
+class Extract(ExtractorOptions, FlowConfig):
     """Extract keypoints, scores and descriptors of images. Images that are done already are skipped."""
 
     images: tyro.conf.Positional[tuple[Path, ...]]
@@ -28,5 +29,7 @@ class Extract(ExtractorOptions):
 
         extractor = self.extractor()
         with progress_bar("extract") as progress:
-            outcome = extract_folder(self.images, self.out, extractor, self.format, self.overwrite, progress)
+            outcome = extract_folder(
+                self.images, self.out, extractor, self.format, self.overwrite, progress, part(self, FlowConfig)
+            )
         return print_outcome(outcome, "images")

@@ -30,6 +30,7 @@ SOURCES: Registry[Callable[[DataConfig, Device], Source]] = Registry(
         "homography": "traqpoint.data.homography:build",
         "worlds": "traqpoint.data.worlds.source:build",
         "video": "traqpoint.data.homography:build_from_videos",
+        "aligned": "traqpoint.data.aligned:build",
         "rgbd": "traqpoint.data.posed.rgbd_layouts:build",
         "megadepth": "traqpoint.data.posed.megadepth:build",
         "colmap": "traqpoint.data.posed.colmap:build",
@@ -111,16 +112,19 @@ class DataConfig:
     photos: Path | None = None
     """Folder of photos for homography sequences and as textures of worlds; without it worlds are procedural."""
     mixture: tuple[tuple[str, float], ...] = (("homography", 1.0),)
-    """Sources and their weights: each batch comes from one, in proportion. homography, worlds, video, rgbd, megadepth,
-    colmap, or one of your own as module:name."""
+    """Sources and their weights: each batch comes from one, in proportion. homography, aligned, worlds, video, rgbd,
+    megadepth, colmap, or one of your own as module:name."""
     max_photos: int | None = None
     """Use the first this many photos (sorted by path)."""
     homography: HomographyConfig = field(default_factory=HomographyConfig)
-    """Homography sequences, of photos and of a video's frames."""
+    """Homography sequences, of photos, aligned ones too, and of a video's frames."""
     worlds: WorldsConfig = field(default_factory=WorldsConfig)
     """Synthetic worlds."""
     videos: tuple[Path, ...] = ()
     """Video files or folders of frames without geometry: their frames serve as photos of homography sequences."""
+    aligned: Path | None = None
+    """Folder with a folder of photographs for each fixed camera, by day and by night: their frames show one place in
+    different light."""
     rgbd: RgbdConfig = field(default_factory=RgbdConfig)
     """RGB-D recordings."""
     megadepth: MegaDepthConfig = field(default_factory=MegaDepthConfig)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -25,6 +26,9 @@ from traqpoint.geometry.transforms import translation
 from traqpoint.geometry.warp import HomographyGeometry
 from traqpoint.types import DescribedPoints, Device, SequenceBatch
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 class HomographySequences:
     """Endless homography sequences of `photos` (uint8 (3, H, W) tensors), rendered on `device`."""
@@ -38,7 +42,7 @@ class HomographySequences:
         self._pyramids = [pyramid(photo) for photo in photos] if self.config.light == "strong" else []
         self._points: list[DescribedPoints] = []
 
-    def at(self, progress: float) -> HomographySequences:
+    def at(self, progress: float) -> Self:
         """See data.source.at: the ramp of the configuration."""
         config = self.config.at(progress)
         if config is self.config:
@@ -47,16 +51,21 @@ class HomographySequences:
         out.config = config
         return out
 
-    def taught(self, describe: Describe) -> HomographySequences:
+    def taught(self, describe: Describe) -> Self:
         """See data.source.taught. Photos that cannot be described are left out; raises DataError if none is left."""
         described = dict(enumerate(describe(self.photos)))
         kept = [index for index, points in described.items() if points is not None]
         if not kept:
             raise DataError("none of the photos can be described")
-        out = copy.copy(self)
-        out.photos = [self.photos[index] for index in kept]
-        out._pyramids = [self._pyramids[index] for index in kept] if self._pyramids else []
+        out = self.only(kept)
         out._points = [points for points in described.values() if points is not None]
+        return out
+
+    def only(self, indices: list[int]) -> Self:
+        """The same of these photos."""
+        out = copy.copy(self)
+        out.photos = [self.photos[index] for index in indices]
+        out._pyramids = [self._pyramids[index] for index in indices] if self._pyramids else []
         return out
 
     def sample(self, batch_size: int, generator: torch.Generator) -> SequenceBatch:
@@ -68,7 +77,7 @@ class HomographySequences:
         """One sequence of each of these photos."""
         sizes = [(self.photos[index].shape[-1], self.photos[index].shape[-2]) for index in indices]
         homographies = torch.stack([self._draw(*size, generator) for size in sizes])
-        images, masks = (self._strongly_lit if self._pyramids else self._mildly_lit)(indices, homographies, generator)
+        images, masks = self.frames(indices, homographies, generator)
         taught = None
         if self._points:
             points = [self._points[index] for index in indices]
@@ -76,10 +85,13 @@ class HomographySequences:
         geometry = HomographyGeometry(homographies.to(self.device), masks)
         return SequenceBatch(images, geometry, taught.to(self.device) if taught is not None else None)
 
+    def frames(self, indices: list[int], homographies: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Photos and frame_from_photo (B, T, 3, 3) -> images (B, T, 3, H, W) and masks (B, T, H, W), on the device."""
+        return (self._strongly_lit if self._pyramids else self._mildly_lit)(indices, homographies, generator)
+
     def _mildly_lit(
         self, indices: list[int], homographies: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Photos and frame_from_photo (B, T, 3, 3) -> images (B, T, 3, H, W) and masks (B, T, H, W), on the device."""
         images, masks = zip(
             *(
                 _render(self.photos[index], frame_from_photo.to(self.device), self.config.image_size)
@@ -96,7 +108,7 @@ class HomographySequences:
     def _strongly_lit(
         self, indices: list[int], homographies: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """The same in 8 bits, on the CPU."""
+        """In 8 bits, on the CPU."""
         random = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
         images, masks = [], []
         for index, frame_from_photo in zip(indices, homographies, strict=True):

@@ -49,8 +49,9 @@ class ExtractorConfig:
     """How far a keypoint's logit must rise above its window's lowest: flat areas stay below 0.2, corners exceed 1."""
     border: int = 4
     """No keypoints nearer to the image's edge than this: what lies beyond is unknown, and looks like a corner."""
-    long_side: int | None = None
-    """Shrink larger images to this many pixels first; keypoints come back in the original image's pixels."""
+    long_side: int | None = 1600
+    """Shrink larger images to this many pixels first, which suits photographs; None takes them as they are. Keypoints
+    come back in the original image's pixels, and every result says what size they were found at."""
     backend: str = "torch"
     """What runs the network: torch, onnxruntime (extra: export), openvino (extra: openvino), the latter two on the CPU;
     or your own, as module:name."""
@@ -84,6 +85,23 @@ class ExtractorConfig:
             raise ConfigError(f"network {self.network}: the backend torch runs the weights themselves")
         if self.long_side is not None and self.long_side < 32:
             raise ConfigError(f"long_side must be at least 32, got {self.long_side}")
+
+
+@dataclass(frozen=True)
+class FlowConfig:
+    """How many images are worked on at once; their features do not depend on it."""
+
+    batch: int | None = None
+    """At most so many images of about one size share a forward pass; by default one on a CPU, where sharing costs time,
+    and as many as fill a GPU."""
+    workers: int = 2
+    """Threads that decode images ahead of the network."""
+
+    def __post_init__(self) -> None:
+        if self.batch is not None and self.batch < 1:
+            raise ConfigError(f"batch must be at least 1 image, got {self.batch}")
+        if self.workers < 1:
+            raise ConfigError(f"workers must be at least 1 thread, got {self.workers}")
 
 
 @dataclass(frozen=True)

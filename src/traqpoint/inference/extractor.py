@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from traqpoint.errors import ConfigError
-from traqpoint.image import pad_to_multiple, read_image, resize_long_side, to_tensor
+from traqpoint.image import pad_to_multiple, read_image, resize_long_side, shrunk_size, to_tensor
 from traqpoint.inference.config import ExtractorConfig
 from traqpoint.inference.runtimes.runtime import build_runtime, device_of
 from traqpoint.models.detect import detect
@@ -49,6 +49,10 @@ class Extractor:
     def __call__(self, image: Image) -> Features:
         return self.batch([image])[0]
 
+    def input_size(self, image_size: tuple[int, int]) -> tuple[int, int]:
+        """(W, H) at which the features of an image of `image_size` are looked for."""
+        return image_size if self.config.long_side is None else shrunk_size(image_size, self.config.long_side)
+
     def batch(self, images: Sequence[Image]) -> list[Features]:
         """Features of images of any sizes, in order; images that are padded to the same size share a forward pass."""
         tensors = [load_image(image) for image in images]
@@ -84,7 +88,7 @@ class Extractor:
             vectors = self.model.descriptor.at(own, xy.unsqueeze(0), (width, height))[0]
             # Refinement may step half a pixel over the image's last row: stay inside 0 <= x < W.
             limit = torch.nextafter(xy.new_tensor(used[i]), xy.new_zeros(2))
-            out.append(Features(xy.clamp(min=0).minimum(limit).cpu(), scores.cpu(), vectors.cpu(), used[i]))
+            out.append(Features(xy.clamp(min=0).minimum(limit).cpu(), scores.cpu(), vectors.cpu(), used[i], used[i]))
         return out
 
 
@@ -100,4 +104,4 @@ def rescaled(features: Features, image_size: tuple[int, int]) -> Features:
     if features.image_size == image_size:
         return features
     scale = features.keypoints.new_tensor(image_size) / features.keypoints.new_tensor(features.image_size)
-    return Features(features.keypoints * scale, features.scores, features.descriptors, image_size)
+    return Features(features.keypoints * scale, features.scores, features.descriptors, image_size, features.found_at)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from math import inf
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -40,41 +43,64 @@ def name_images(images: Images) -> list[tuple[str, Path]]:
 
 Read = tuple[str, Path, np.ndarray | ImageError]
 """Name, file, and uint8 (H, W, 3) RGB, or why it cannot be read."""
+Size = tuple[int, int]
+"""(W, H)"""
+Item = TypeVar("Item")
+
+MAX_WASTE = 1 / 8
+"""Of a batch's pixels: what its padding may cost is less than what sharing a pass saves."""
+OPEN_GROUPS = 3
+"""Upright and wide photographs and one other size may take turns."""
 
 
-def read_ahead(named: Sequence[tuple[str, Path]]) -> Iterator[Read]:
-    """Images in order, the next ones being decoded while the current one is worked on."""
-    pool = ThreadPoolExecutor(max_workers=2)
+def read_ahead(named: Sequence[tuple[str, Path]], workers: int = 2) -> Iterator[Read]:
+    """Images in order; so many threads decode the next ones, two more than threads at most, while one is worked on."""
+    pool = ThreadPoolExecutor(max_workers=workers)
     try:
         rest = iter(named)
-        waiting = [(name, path, pool.submit(_read, path)) for name, path in islice(rest, 4)]
+        waiting = deque((name, path, pool.submit(_read, path)) for name, path in islice(rest, workers + 2))
         while waiting:
-            name, path, image = waiting.pop(0)
+            name, path, image = waiting.popleft()
             yield name, path, image.result()
-            waiting += [(name, path, pool.submit(_read, path)) for name, path in islice(rest, 1)]
+            waiting.extend((name, path, pool.submit(_read, path)) for name, path in islice(rest, 1))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def in_groups(images: Iterable[Read], pixels: int) -> Iterator[list[Read]]:
-    """Neighbours of equal size, at most so many `pixels` in all; one image at least. What cannot be read is alone."""
-    group: list[Read] = []
-    for item in images:
-        shape = _shape(item)
-        if group and shape != _shape(group[0]):
-            yield group
+def in_groups(items: Iterable[Item], size_of: Callable[[Item], Size], pixels: float, count: float = inf) -> Iterator:
+    """Lists of items that may share a forward pass, each padded to the greatest width and height among them.
+
+    That is at most so many `pixels` in all, of which at most MAX_WASTE are padding, and at most `count` items; one item
+    at least. Neighbours need not be alike: OPEN_GROUPS wait for more of their kind. size_of: (W, H); an item of no
+    pixels is alone.
+    """
+    groups: list[list[Item]] = []
+    for item in items:
+        if 0 in size_of(item):
+            yield [item]
+            continue
+        group = next((g for g in groups if _fit([size_of(i) for i in [*g, item]], pixels)), None)
+        if group is None:
             group = []
+            groups.append(group)
         group.append(item)
-        if (len(group) + 1) * shape[0] * shape[1] > pixels or shape == (0, 0):
+        if len(group) >= count or not _fit([size_of(i) for i in [*group, group[0]]], pixels):
+            groups.remove(group)
             yield group
-            group = []
-    if group:
-        yield group
+        elif len(groups) > OPEN_GROUPS:
+            yield groups.pop(0)
+    yield from groups
 
 
-def _shape(item: Read) -> tuple[int, int]:
-    """(H, W); (0, 0) of what cannot be read."""
-    return (0, 0) if isinstance(item[2], ImageError) else (item[2].shape[0], item[2].shape[1])
+def _fit(sizes: Sequence[Size], pixels: float) -> bool:
+    used = sum(w * h for w, h in sizes)
+    padded = len(sizes) * max(w for w, _ in sizes) * max(h for _, h in sizes)
+    return padded <= pixels and padded - used <= MAX_WASTE * padded
+
+
+def read_size(item: Read) -> Size:
+    """(W, H); (0, 0) of what cannot be read."""
+    return (0, 0) if isinstance(item[2], ImageError) else (item[2].shape[1], item[2].shape[0])
 
 
 def _read(path: Path) -> np.ndarray | ImageError:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ import numpy as np
 from traqpoint.device import resolve_device
 from traqpoint.errors import ConfigError, DataError, FormatError, ImageError, TraqPointError
 from traqpoint.files import claim, read_settings
-from traqpoint.inference.images import Images, Read, in_groups, name_images, read_ahead
+from traqpoint.inference.config import FlowConfig
+from traqpoint.inference.images import Images, Read, in_groups, name_images, read_ahead, read_size
 from traqpoint.inference.pairs import Pair, without_repeats
 from traqpoint.inference.settings import describe_extractor, settings_path
 from traqpoint.inference.source import FeatureSource, by_name
+from traqpoint.inference.writer import Writer
 from traqpoint.io.stores import FeatureStore, Format, MatchStore, find_features, resolve_output
 from traqpoint.matching.config import MatcherConfig
 from traqpoint.matching.run import Matcher, build_matcher
@@ -34,12 +37,16 @@ Pairs = Iterable[Pair] | Callable[[list[str]], Iterable[Pair]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run did, by name; failed holds one line per bad file. out: where the results are, if on disk."""
+    """What a run did, by name; failed holds one line per bad file. out: where the results are, if on disk.
+
+    shrunk: how many images were larger than the extractor looks at.
+    """
 
     done: tuple[str, ...]
     skipped: tuple[str, ...]
     failed: tuple[str, ...]
     out: Path | None = None
+    shrunk: int = 0
 
 
 def extract_folder(
@@ -49,14 +56,16 @@ def extract_folder(
     format: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    flow: FlowConfig | None = None,
 ) -> Outcome:
     """Features of image files and folders into a folder of npz files, an hloc HDF5 file or a COLMAP database.
 
     extractor: an Extractor, or anything with a `config` dataclass that maps uint8 (H, W, 3) RGB to Features; if it has
-    `batch_pixels`, neighbours of equal size with so many pixels in all go to its `batch` together.
+    `batch_pixels`, images of about one size with so many pixels in all go to its `batch` together. Decoding, the
+    extractor and writing overlap.
     format: a key of FORMATS, or None to go by the suffix of `out`. Names are paths relative to the one folder
     given, or to the common parent; a mapping name -> path brings its own. Bad images are collected in the outcome and
-    the rest goes on. Raises ConfigError if `out` holds results of another configuration.
+    the rest goes on. Raises ConfigError if `out` holds results of another configuration, DataError if the disk is full.
     """
     chosen, out = resolve_output(Path(out), format)
     named = name_images(images)
@@ -64,7 +73,7 @@ def extract_folder(
         store.check_names(name for name, _ in named)
         config = {"verb": "extract", "format": chosen.name, "extractor": describe_extractor(extractor)}
         claim(out, settings_path(out), config, bool(store.names()), overwrite, store.clear)
-        return dataclasses.replace(extract_into(store, dict(named), extractor, overwrite, progress), out=out)
+        return dataclasses.replace(extract_into(store, dict(named), extractor, overwrite, progress, flow), out=out)
 
 
 def extract_into(
@@ -73,24 +82,35 @@ def extract_into(
     extractor: Callable[[np.ndarray], Features] | FeatureSource,
     overwrite: bool = False,
     progress: Progress | None = None,
+    flow: FlowConfig | None = None,
 ) -> Outcome:
     """Features of those images that an open store lacks, or of all of them; the rest as in `extract_folder`."""
     named = name_images(images)
     store.check_names(name for name, _ in named)
     pending = [(name, path) for name, path in named if overwrite or name not in store]
     skipped = tuple(name for name, _ in named if name not in dict(pending))
-    done, failed = [], []
-    for group in in_groups(read_ahead(pending), getattr(extractor, "batch_pixels", 0)):
-        found = _extracted(group, extractor)
-        for (name, path, _), features in zip(group, found, strict=True):
-            if isinstance(features, TraqPointError):
-                failed.append(_line(features, path))
-            else:
-                store.write(name, features, path)
-                done.append(name)
+    flow, failed, shrunk = flow or FlowConfig(), list[str](), 0
+    images_read = read_ahead(pending, flow.workers)
+    pixels = getattr(extractor, "batch_pixels", 0) if flow.batch is None else inf
+    input_size = getattr(extractor, "input_size", lambda size: size)
+    with Writer(store) as writer:
+
+        def report() -> None:
             if progress is not None:
-                progress(len(done) + len(failed), len(pending))
-    return Outcome(tuple(done), skipped, tuple(failed))
+                progress(len(writer.finished) + len(failed), len(pending))
+
+        for group in in_groups(images_read, lambda item: input_size(read_size(item)), pixels, flow.batch or inf):
+            for (name, path, _), features in zip(group, _extracted(group, extractor), strict=True):
+                if isinstance(features, TraqPointError):
+                    failed.append(_line(features, path))
+                else:
+                    writer.put(name, features, path)
+                    shrunk += features.found_at not in (None, features.image_size)
+                report()
+        writer.drain()
+        report()
+    finished = set(writer.finished)
+    return Outcome(tuple(name for name, _ in pending if name in finished), skipped, tuple(failed), shrunk=shrunk)
 
 
 def _extracted(group: list[Read], extractor: Any) -> list[Features | TraqPointError]:

@@ -6,6 +6,9 @@ enough to match. A database has no place for keypoint scores; they come back as 
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +24,8 @@ from traqpoint.geometry.camera import Camera
 from traqpoint.io.stores import Format
 from traqpoint.types import Features, Matches
 
+_ROOM_BYTES = 16 << 20
+"""SQLite's log, and what it copies out of that, beside the rows themselves."""
 _FOCAL_FACTOR = 1.2
 """COLMAP's guess of the focal length where EXIF has none, as a share of the longer side."""
 
@@ -93,11 +98,14 @@ class ColmapDatabase:
 
         camera: calibration if it is known; else a SIMPLE_RADIAL guess from the EXIF of the file at image_path, or 1.2
         times the longer side. share_camera: use the camera of an earlier image if it is the same; else each image
-        has its own. Raises FormatError if the image has features: its matches and models are made of them.
+        has its own. Raises FormatError if the image has features: its matches and models are made of them; OSError if
+        the disk is nearly full, for then COLMAP would end the whole process.
         """
         pycolmap = optional.load("pycolmap")
         if name in self:
             raise FormatError(f"{self.path}: has features of {name!r} already, and COLMAP cannot replace them")
+        if shutil.disk_usage(self.path.parent).free < _ROOM_BYTES + 2 * features.descriptors.nbytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         with pycolmap.DatabaseTransaction(self._db):
             image = self._db.read_image_with_name(name)
             if image is None:

@@ -73,7 +73,12 @@ class _H5File:
                 self._store(str(arrays["__name__"]), {key: arrays[key] for key in arrays.files if key != "__name__"})
 
     def close(self) -> None:
-        self._file.close()
+        """Raises FormatError if the disk is full; what was finished waits in the folder of parts then."""
+        try:
+            self._file.close()
+        except (OSError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise FormatError(f"{self.path}: cannot be written ({reason}); run the same command to go on") from None
         if self._writing:
             self._copy.replace(self.path)
             shutil.rmtree(self._parts)
@@ -116,7 +121,8 @@ class _H5File:
 
 
 class HlocFeatures(_H5File):
-    """One group per image name: keypoints (N, 2), scores (N,), descriptors (D, N) float32, image_size (W, H)."""
+    """One group per image name: keypoints (N, 2), scores (N,), descriptors (D, N) float32, image_size and
+    found_at (W, H), which hloc does not look at."""
 
     # hloc reads a keypoint's standard deviation in pixels here; 1 is its own default.
     _ATTRIBUTES: ClassVar = {"keypoints": {"uncertainty": 1.0}}
@@ -145,7 +151,7 @@ class HlocFeatures(_H5File):
             if key not in group:
                 raise FormatError(f"{self.path}: {name}: key {key!r} is missing")
         try:
-            arrays = {key: np.asarray(group[key]) for key in _FEATURE_KEYS}
+            arrays = {key: np.asarray(group[key]) for key in (*_FEATURE_KEYS, "found_at") if key in group}
         except OSError as error:
             raise FormatError(f"{self.path}: {name}: damaged ({error})") from None
         # hloc's own extractors may have stored half precision: readable, though their pixels are rounded already.

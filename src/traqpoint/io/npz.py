@@ -18,13 +18,13 @@ from traqpoint.types import Features, Matches, Tracks
 
 
 def save_features(path: str | Path, features: Features) -> None:
-    """Write keypoints (N, 2), scores (N,), descriptors (N, D), all float32, and image_size (W, H)."""
+    """Write keypoints (N, 2), scores (N,), descriptors (N, D), all float32, and image_size and found_at (W, H)."""
     _save(Path(path), features.numpy())
 
 
 def load_features(path: str | Path) -> Features:
     """Read what `save_features` wrote. Raises FormatError naming the file and the key that is wrong."""
-    arrays = _load(Path(path), ("keypoints", "scores", "descriptors", "image_size"))
+    arrays = _load(Path(path), ("keypoints", "scores", "descriptors", "image_size"), ("found_at",))
     return features_from_arrays(arrays, str(path))
 
 
@@ -73,15 +73,19 @@ def features_from_arrays(arrays: Mapping[str, np.ndarray], name: str) -> Feature
     """
     floats = ("keypoints", "scores", "descriptors")
     _check(arrays, name, dict.fromkeys(floats, np.float32))
-    size = arrays["image_size"]
-    if size.shape != (2,) or not np.issubdtype(size.dtype, np.integer) or (size <= 0).any():
-        raise FormatError(f"{name}: image_size must be two positive integers (W, H), got {size.tolist()}")
+    sizes = {key: _image_size(arrays[key], f"{name}: {key}") for key in ("image_size", "found_at") if key in arrays}
     norms = np.linalg.norm(arrays["descriptors"], axis=-1)
     if norms.size and np.abs(norms - 1).max() > 1e-3:
         raise FormatError(f"{name}: descriptors must have unit norm, one has {norms[np.abs(norms - 1).argmax()]:.4g}")
     with _naming(name):
         keypoints, scores, descriptors = (torch.from_numpy(np.ascontiguousarray(arrays[key])) for key in floats)
-        return Features(keypoints, scores, descriptors, (int(size[0]), int(size[1])))
+        return Features(keypoints, scores, descriptors, **sizes)
+
+
+def _image_size(size: np.ndarray, name: str) -> tuple[int, int]:
+    if size.shape != (2,) or not np.issubdtype(size.dtype, np.integer) or (size <= 0).any():
+        raise FormatError(f"{name} must be two positive integers (W, H), got {size.tolist()}")
+    return int(size[0]), int(size[1])
 
 
 class NpzFeatures:
@@ -201,7 +205,7 @@ def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def _load(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _load(path: Path, keys: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
@@ -209,7 +213,7 @@ def _load(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
             missing = [key for key in keys if key not in archive.files]
             if missing:
                 raise FormatError(f"{path}: key {missing[0]!r} is missing")
-            return {key: archive[key] for key in keys}
+            return {key: archive[key] for key in (*keys, *optional) if key in archive.files}
     except FileNotFoundError:
         raise FormatError(f"{path}: no such file") from None
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:

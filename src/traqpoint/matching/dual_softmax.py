@@ -36,7 +36,7 @@ def match_dual_softmax(
     for start, stop in row_blocks(rows, columns) if columns else ():
         values = logits(start, stop)
         row_norm[start:stop] = values.logsumexp(1)
-        column_norm = torch.logaddexp(column_norm, values.logsumexp(0))
+        torch.logaddexp(column_norm, values.logsumexp(0), out=column_norm)  # in place: see mutual_maxima
 
     def log_probability(start: int, stop: int) -> torch.Tensor:
         return 2 * logits(start, stop) - row_norm[start:stop, None] - column_norm

@@ -102,23 +102,25 @@ def mutual_maxima(
     if rows == 0 or columns == 0:
         index, value = torch.empty(0, dtype=torch.long, device=device), torch.empty(0, device=device)
         return MutualMaxima(index, index, value, value, value)
-    in_row: list[tuple[Tensor, Tensor, Tensor]] = []
-    best = torch.full((columns,), -torch.inf, device=device)
-    second = best.clone()
+    row_value, row_second = torch.empty(2, rows, device=device)
+    best_column = torch.empty(rows, dtype=torch.long, device=device)
+    best, second = torch.full((2, columns), -torch.inf, device=device)
     best_row = torch.zeros(columns, dtype=torch.long, device=device)
+    # In place: a tensor kept from each block would lie behind it in the heap, and the next block behind that. 32 k by
+    # 32 k took 4 GB so.
     for start, stop in row_blocks(rows, columns):
         values = block(start, stop)
-        in_row.append(_first_maximum(values, 1, runners_up))
+        here = slice(start, stop)
+        best_column[here], row_value[here], row_second[here] = _first_maximum(values, 1, runners_up)
         index, value, runner_up = _first_maximum(values, 0, runners_up)
         wins = value > best  # strictly: an earlier block keeps a tie
-        second = torch.maximum(torch.minimum(value, best), torch.maximum(second, runner_up))
-        best_row = torch.where(wins, index + start, best_row)
-        best = torch.where(wins, value, best)
-    best_column, value, row_second = (torch.cat(parts) for parts in zip(*in_row, strict=True))
+        second.copy_(torch.maximum(torch.minimum(value, best), torch.maximum(second, runner_up)))
+        best_row[wins] = index[wins] + start
+        best[wins] = value[wins]
     row = torch.arange(rows, device=device)
     mutual = best_row[best_column] == row
     column = best_column[mutual]
-    return MutualMaxima(row[mutual], column, value[mutual], row_second[mutual], second[column])
+    return MutualMaxima(row[mutual], column, row_value[mutual], row_second[mutual], second[column])
 
 
 def _first_maximum(values: Tensor, dim: int, runner_up: bool) -> tuple[Tensor, Tensor, Tensor]:

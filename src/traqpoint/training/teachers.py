@@ -40,7 +40,7 @@ class Teachers:
         self._bar = bar
         self._teachers: dict[str, Teacher] = {name: build_teacher(name, config.folder, device) for name in config.names}
         count = max(1, config.our_points)
-        self._extractor = Extractor(config.keypoints, max_keypoints=count, device=str(device))
+        self._extractor = Extractor(config.keypoints, max_keypoints=count, long_side=None, device=str(device))
         settings = (config.our_points, config.own_points, config.random_points, config.long_side)
         identities = [teacher.identity for teacher in self._teachers.values()]
         identity = repr((identities, self._extractor.model.sha256, settings))

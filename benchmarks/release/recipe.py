@@ -1,0 +1,145 @@
+"""From photographs to released weights, unattended, in pieces.
+
+    python benchmarks/release/recipe.py --data DATA --peers PEERS --photos PHOTOS [MORE ...] --out RUN --size s
+
+What is finished in RUN is not done again, and a broken training goes on from its last checkpoint. RUN gets ``photos``
+(links to all photographs), ``descriptor`` and ``policy`` (the two stages' runs), ``traqpoint-SIZE.safetensors`` and
+``validation`` (tables of benchmarks/peers.py on held-out scenes).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from traqpoint.data.config import DataConfig, HomographyConfig
+from traqpoint.data.posed.config import ColmapConfig, RgbdConfig
+from traqpoint.image import list_images
+from traqpoint.models.config import MODELS
+from traqpoint.training.config import (
+    DescriptorConfig,
+    DescriptorTraining,
+    LoopConfig,
+    PolicyTraining,
+    TeachersConfig,
+)
+from traqpoint.training.runs import train_descriptor, train_policy
+
+TEACHERS = ("edgepoint2-E64", "edgepoint2-M64")
+STAGES = ("photos", "descriptor", "policy")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where things are, and how long to train."""
+
+    data: Path
+    """Folder with daynight/, posed/ and rgbd/."""
+    peers: Path
+    """Folder with the teachers' weights."""
+    photos: tuple[Path, ...]
+    """Folders of photographs to learn from; none may hold validation data."""
+    out: Path
+    """The run's folder."""
+    size: Literal["s", "t"] = "s"
+    """Which network: pyramid-s or pyramid-t."""
+    stages: tuple[str, ...] = STAGES
+    """What to do of it."""
+    descriptor_steps: int = 8000
+    """Updates of stage 1: 0.45 s each on one core."""
+    policy_steps: int = 1500
+    """Updates of stage 2."""
+    seed: int = 0
+    """Of both stages."""
+    cache: Path | None = None
+    """Folder for what the teachers said; by default in `out`."""
+
+
+def gathered(folders: Sequence[Path], out: Path) -> int:
+    """Links to all photographs below `folders`, named by their paths, in `out`; how many there are."""
+    out.mkdir(parents=True, exist_ok=True)
+    for folder in folders:
+        for path in list_images(folder):
+            link = out / "-".join((folder.name, *path.relative_to(folder).parts))
+            if not link.is_symlink():
+                link.symlink_to(path.resolve())
+    return len(list_images(out))
+
+
+def stage_1(options: Options) -> DescriptorTraining:
+    """Two teachers who saw the clean photographs; views that grow harder over the first half of the run."""
+    views = HomographyConfig(
+        image_size=256,
+        num_frames=2,
+        zoom=(1.0, 2.2),
+        scale=2.0,
+        light="strong",
+        turned=0.15,
+        min_coverage=0.6,
+        first_moves=True,
+        ramp=0.4,
+        ramp_from=0.4,
+    )
+    return DescriptorTraining(
+        DataConfig(
+            photos=options.out / "photos",
+            mixture=(("homography", 0.92), ("aligned", 0.08)),
+            aligned=options.data / "daynight",
+            homography=views,
+        ),
+        options.out / "descriptor",
+        LoopConfig(
+            options.descriptor_steps,
+            8,
+            learning_rate=2e-3,
+            precision="float32",
+            seed=options.seed,
+            schedule="wsd",
+            decay_share=0.3,
+            ema=0.998,
+            checkpoint_every=100,
+        ),
+        DescriptorConfig(losses=(("cosine", 4.0), ("contrast", 1.0)), points_per_frame=0),
+        TeachersConfig(TEACHERS, options.peers, options.cache or options.out / "teachers"),
+        MODELS[f"pyramid-{options.size}"],
+    )
+
+
+def stage_2(options: Options) -> PolicyTraining:
+    """Rewards by the new descriptor, on photographs, by day and night, and in scenes with depth or tracks."""
+    posed = options.data / "posed"
+    return PolicyTraining(
+        DataConfig(
+            photos=options.out / "photos",
+            mixture=(("homography", 0.6), ("aligned", 0.1), ("colmap", 0.2), ("rgbd", 0.1)),
+            aligned=options.data / "daynight",
+            homography=HomographyConfig(zoom=(1.0, 2.2), light="strong", photometric=0.6, min_coverage=0.7),
+            colmap=ColmapConfig(
+                image_size=(240, 240), workspaces=(posed / "south_building", posed / "bonsai"), overlap=(0.15, 0.7)
+            ),
+            rgbd=RgbdConfig(image_size=(240, 240), folders=(options.data / "rgbd/hololens_office",), part=(0.0, 0.8)),
+        ),
+        str(options.out / "descriptor" / "descriptor.safetensors"),
+        options.out / "policy",
+        LoopConfig(options.policy_steps, 2, learning_rate=3e-3, seed=options.seed, precision="float32", ema=0.99),
+    )
+
+
+def main(options: Options) -> int:
+    if "photos" in options.stages:
+        print(f"{gathered(options.photos, options.out / 'photos')} photographs")
+    if "descriptor" in options.stages and not (options.out / "descriptor" / "descriptor.safetensors").exists():
+        train_descriptor(stage_1(options))
+    if "policy" in options.stages:
+        weights = train_policy(stage_2(options))
+        (options.out / f"traqpoint-{options.size}.safetensors").write_bytes(weights.read_bytes())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Options)))
