@@ -15,7 +15,10 @@ _EXTRA = {
     "tensorboard": "train",
     "lightning_fabric": "train",
     "kornia": "eval",
+    "onnx": "export",
     "onnxscript": "export",
+    "onnxruntime": "export",
+    "openvino": "openvino",
     "huggingface_hub": "hub",
 }
 

@@ -8,7 +8,7 @@ import torch
 from traqpoint.errors import ConfigError
 from traqpoint.models.traqpoint import TraqPoint
 
-pytest.importorskip("onnxscript")
+pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 from traqpoint.export.onnx import export_onnx  # noqa: E402

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from traqpoint.errors import ConfigError
 from traqpoint.registry import Registry
 
-RUNTIMES: Registry[Callable[..., Any]] = Registry("backend", {"torch": "traqpoint.inference.runtimes.pytorch:build"})
+RUNTIMES: Registry[Callable[..., Any]] = Registry(
+    "backend",
+    {
+        "torch": "traqpoint.inference.runtimes.pytorch:build",
+        "onnxruntime": "traqpoint.inference.runtimes.onnxruntime:build",
+        "openvino": "traqpoint.inference.runtimes.openvino:build",
+    },
+)
 """Name -> how to build a `runtimes.runtime.Runtime` of a model and an ExtractorConfig."""
 
-PRECISIONS = {"torch": ("float32", "bf16")}
+PRECISIONS = {
+    "torch": ("float32", "bf16"),
+    "onnxruntime": ("float32", "int8"),
+    "openvino": ("float32", "bf16", "int8"),
+}
 """What a runtime computes in."""
+
+CALIBRATIONS: Registry[Callable[[], Any]] = Registry(
+    "source of calibration images", {"worlds": "traqpoint.data.worlds.calibration:images"}
+)
+"""Name -> images (3, H, W) in [0, 1] that int8's scales are taken from."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +53,16 @@ class ExtractorConfig:
     """Shrink larger images to this many pixels first, which suits photographs; None takes them as they are. Keypoints
     come back in the original image's pixels, and every result says what size they were found at."""
     backend: str = "torch"
-    """What runs the network: torch; or your own, as module:name."""
-    precision: Literal["float32", "bf16"] = "float32"
-    """bf16 halves the descriptor network's time; the policy stays in float32, so keypoints are the same."""
+    """What runs the network: torch, onnxruntime (extra: export), openvino (extra: openvino), the latter two on the CPU;
+    or your own, as module:name."""
+    precision: Literal["float32", "bf16", "int8"] = "float32"
+    """What it computes in. bf16: torch and openvino, faster on processors that have it. int8: onnxruntime and openvino.
+    What either costs: docs/runtimes.md."""
+    calibration_images: str = "worlds"
+    """int8: a folder of images that the scales are taken from, or worlds, which are rendered."""
+    network: str | None = None
+    """onnxruntime, openvino: the file to run, which `export onnx --graph network` wrote of the same weights; by default
+    one is made and kept in the user's cache."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps …"""
 
@@ -55,6 +79,10 @@ class ExtractorConfig:
         possible = PRECISIONS.get(self.backend, (self.precision,))
         if self.precision not in possible:
             raise ConfigError(f"precision of {self.backend} must be {' or '.join(possible)}, got {self.precision!r}")
+        if self.precision == "int8" and not Path(self.calibration_images).is_dir():
+            CALIBRATIONS.check(self.calibration_images)
+        if self.network is not None and self.backend == "torch":
+            raise ConfigError(f"network {self.network}: the backend torch runs the weights themselves")
         if self.long_side is not None and self.long_side < 32:
             raise ConfigError(f"long_side must be at least 32, got {self.long_side}")
 

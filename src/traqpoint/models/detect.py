@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -82,16 +83,17 @@ def _follows_a_twin(mask: Tensor, found: Maxima, radius: int) -> Tensor:
 
 
 def refine(logits: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Sub-pixel maxima of one map logits (H, W) near integer pixels y, x (N,): xy (N, 2), at most 0.75 px away.
-
-    The vertex of the quadratic through the 3×3 neighbourhood (central differences); the pixel's centre where that
-    has no maximum.
-    """
+    """Sub-pixel maxima of one map logits (H, W) near integer pixels y, x (N,): xy (N, 2), see `vertex`."""
     padded = F.pad(logits[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
+    return torch.stack([x, y], dim=-1) + 0.5 + vertex(lambda dy, dx: padded[y + 1 + dy, x + 1 + dx])
 
-    def at(dy: int, dx: int) -> Tensor:
-        return padded[y + 1 + dy, x + 1 + dx]
 
+def vertex(at: Callable[[int, int], Tensor]) -> Tensor:
+    """Where the quadratic through a 3×3 neighbourhood (central differences) has its maximum: x and y (..., 2) off the
+    centre, at most 0.75 px; 0 where it has none.
+
+    at: (dy, dx) -> the values (...,) there.
+    """
     centre = at(0, 0)
     gx, gy = (at(0, 1) - at(0, -1)) / 2, (at(1, 0) - at(-1, 0)) / 2
     xx, yy = at(0, 1) + at(0, -1) - 2 * centre, at(1, 0) + at(-1, 0) - 2 * centre
@@ -100,8 +102,7 @@ def refine(logits: Tensor, y: Tensor, x: Tensor) -> Tensor:
     concave = (xx < 0) & (determinant > 1e-3 * xx * yy)
     safe = torch.where(concave, determinant, torch.ones_like(determinant))
     offset = torch.stack([cross * gy - yy * gx, cross * gx - xx * gy], dim=-1) / safe.unsqueeze(-1)
-    offset = torch.where(concave.unsqueeze(-1), offset, torch.zeros_like(offset)).clamp(-0.75, 0.75)
-    return torch.stack([x, y], dim=-1) + 0.5 + offset
+    return torch.where(concave.unsqueeze(-1), offset, torch.zeros_like(offset)).clamp(-0.75, 0.75)
 
 
 def detect(
@@ -114,7 +115,7 @@ def detect(
 ) -> list[Keypoints]:
     """Keypoints of each image of a batch.
 
-    logits: (B, 1, H, W), raw. threshold: smallest sigmoid(logit). prominence: see nms_mask. valid: (B, H, W) bool,
+    logits: (B, 1, H, W), raw. threshold: smallest sigmoid(logit). prominence: see maxima. valid: (B, H, W) bool,
     where keypoints may lie.
     Fewer maxima than `max_keypoints` give fewer keypoints: what NMS removed stays removed.
     """

@@ -33,20 +33,30 @@ class _Residual(nn.Module):
         return F.relu(x + self.bn2(self.conv2(out)), inplace=True)
 
 
-def standardised(images: Tensor, sizes: Sizes | None = None) -> Tensor:
+def standardised(images: Tensor, sizes: Sizes | Tensor | None = None) -> Tensor:
     """Images (B, 3, H, W) of mean 0 and deviation 1, each by one number over its colours: brightness and contrast
     cancel, hues stay. sizes: the part that is no padding, and alone is measured, at every second pixel."""
     H, W = images.shape[-2:]
-    parts = [
-        image[:, :h:2, :w:2].flatten() for image, (w, h) in zip(images, sizes or [(W, H)] * len(images), strict=True)
-    ]
-    mean = torch.stack([part.mean() for part in parts])
+    pixels, share = images[..., ::2, ::2], None
+    if isinstance(sizes, Tensor) or (sizes is not None and any(tuple(size) != (W, H) for size in sizes)):
+        limits = torch.as_tensor(sizes, device=images.device)
+        rows = torch.arange(0, H, 2, device=images.device) < limits[:, 1:]
+        columns = torch.arange(0, W, 2, device=images.device) < limits[:, :1]
+        inside = (rows[:, None, :, None] & columns[:, None, None, :]).to(images.dtype)
+        share = (inside / (3 * inside.sum((2, 3), keepdim=True))).expand_as(pixels).flatten(1)
+    pixels = pixels.flatten(1)
+    mean = _mean(pixels, share)
     # Two plain passes: torch.std takes ten times as long on a CPU.
-    deviation = torch.stack([(part - m).square().mean() for part, m in zip(parts, mean, strict=True)]).sqrt()
+    deviation = _mean((pixels - mean).square(), share).sqrt()
     scale = deviation.clamp(min=LEAST_DEVIATION).reciprocal()
     shift = -mean * scale
     # One pass: of these first tensors, the largest of all, each costs as much as a convolution.
     return torch.addcmul(shift.view(-1, 1, 1, 1), images, scale.view(-1, 1, 1, 1))
+
+
+def _mean(values: Tensor, share: Tensor | None) -> Tensor:
+    """(B, N) -> (B, 1). share: what each of them counts, or None for all the same."""
+    return values.mean(1, keepdim=True) if share is None else (values * share).sum(1, keepdim=True)
 
 
 class PyramidDescriptor(DescriptorNetwork):
@@ -77,7 +87,7 @@ class PyramidDescriptor(DescriptorNetwork):
             nn.Linear(sampled, shape.hidden), nn.ReLU(inplace=True), nn.Linear(shape.hidden, self.dim)
         )
 
-    def maps(self, images: Tensor, sizes: Sizes | None = None) -> tuple[Tensor, ...]:
+    def maps(self, images: Tensor, sizes: Sizes | Tensor | None = None) -> tuple[Tensor, ...]:
         """The standardised images, and features at 1/2, 1/4 and 1/8 of their resolution."""
         image = x = standardised(images, sizes)
         levels = []

@@ -1,0 +1,49 @@
+"""int8 by calibration: each convolution in 8 bits, its scales from what it sees of example images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from torch import Tensor
+
+from traqpoint import optional
+from traqpoint.files import atomic
+from traqpoint.image import pad_to_multiple
+from traqpoint.inference.runtimes.graph import arrays, quiet, write_metadata
+
+
+def quantize(source: Path, path: Path, images: Iterable[Tensor], stride: int) -> Path:
+    """Write the graph `source` (see `graph.write_network`) with its convolutions in int8.
+
+    images: (3, H, W) each. Weights get a scale per channel, in 7 bits: processors without VNNI add two products in
+    16 bits, which 8 would overflow. As QuantizeLinear and DequantizeLinear, which ONNX Runtime and OpenVINO both read.
+    """
+    optional.load("onnxruntime")
+    quantization = optional.load("onnxruntime.quantization")
+    preprocess = optional.load("onnxruntime.quantization.shape_inference").quant_pre_process
+
+    names = [entry.name for entry in optional.load("onnx").load(source).graph.input]
+    given = (arrays(pad_to_multiple(image, stride)[None], [(image.shape[-1], image.shape[-2])]) for image in images)
+    inputs = ({name: values[name] for name in names} for values in given)
+    Reader = type("Reader", (quantization.CalibrationDataReader,), {"get_next": lambda self: next(inputs, None)})
+
+    with atomic(path) as partial, quiet():
+        prepared = partial.with_suffix(".prepared.onnx")
+        try:
+            preprocess(str(source), str(prepared), skip_symbolic_shape=True)
+            quantization.quantize_static(
+                str(prepared),
+                str(partial),
+                Reader(),
+                quant_format=quantization.QuantFormat.QDQ,
+                op_types_to_quantize=["Conv"],
+                per_channel=True,
+                reduce_range=True,
+                activation_type=quantization.QuantType.QUInt8,
+                weight_type=quantization.QuantType.QInt8,
+            )
+        finally:
+            prepared.unlink(missing_ok=True)
+        write_metadata(partial, {"traqpoint.precision": "int8"})
+    return path
