@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from traqpoint.data.loader import Loader, batch_generator
 from traqpoint.data.source import Source
+from traqpoint.device import computes_in_bf16
 from traqpoint.errors import Interrupted
 from traqpoint.models.layers import channels_last
 from traqpoint.training.average import Average, MeanBuffers
@@ -118,6 +119,8 @@ class _Passes:
         self.all = config.steps * config.accumulate
         self._own = range(fabric.global_rank, config.accumulate, fabric.world_size)
         self._buffers = MeanBuffers(module)
+        automatic = config.precision == "auto" and computes_in_bf16(fabric.device)
+        self._low = config.precision == "bf16" or automatic
 
     def numbers(self, done: int) -> list[int]:
         """Of all batches that this process makes after `done` updates."""
@@ -156,8 +159,7 @@ class _Passes:
         self._buffers.restore()
 
     def _forth(self, batch: SequenceBatch, done: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        low = self._config.precision == "bf16"
-        with torch.autocast(self._fabric.device.type, torch.bfloat16, enabled=low):
+        with torch.autocast(self._fabric.device.type, torch.bfloat16, enabled=self._low):
             return self._step(batch, done, generator)
 
 
