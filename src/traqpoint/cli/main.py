@@ -30,6 +30,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "eval localization": ("traqpoint.cli.evaluate:Localization", "poses of held-out images in a map"),
     "eval compare": ("traqpoint.cli.evaluate:Compare", "results of several methods side by side"),
     "export onnx": ("traqpoint.cli.export:Onnx", "the network for other runtimes"),
+    "export openvino": ("traqpoint.cli.export:OpenVino", "the network for OpenVINO"),
+    "export colmap": ("traqpoint.cli.export:Colmap", "a file that COLMAP itself extracts features with"),
     "info": ("traqpoint.cli.info:Info", "what a weight file holds"),
 }
 """Verb (one word, or two: "train policy") -> where its options are, and one line of help. Loaded when chosen."""
