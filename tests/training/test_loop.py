@@ -7,6 +7,9 @@ import torch
 from torch import nn
 
 from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.models.layers import compiled
+from traqpoint.models.traqpoint import TraqPoint
+from traqpoint.training.average import Average
 from traqpoint.training.config import LoopConfig
 from traqpoint.training.loop import Looks, run
 from traqpoint.training.processes import launch
@@ -61,6 +64,61 @@ def trained(out, look=None):
     config = LoopConfig(steps=5, batch_size=1, device="cpu", precision="float32")
     run(launch(config), out, module, source, step, config, Looks(validate=look and look(module), validate_every=2))
     return module
+
+
+def test_an_update_that_is_skipped_leaves_no_trace_in_running_statistics(tmp_path):
+    photo = torch.zeros(3, 48, 48, dtype=torch.uint8)
+    source = HomographySequences([photo], HomographyConfig(image_size=32, num_frames=2))
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+
+    def step(batch, done, generator):
+        images = batch.images.flatten(0, 1) * (float("nan") if done == 1 else 1.0)
+        return module(images).square().mean(), {}
+
+    config = LoopConfig(steps=3, batch_size=1, device="cpu", precision="float32")
+    run(launch(config), tmp_path, module, source, step, config)
+    assert all(bool(torch.isfinite(value).all()) for value in module.state_dict().values())
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["skipped"] for row in rows] == [0, 1, 1]
+
+
+def test_a_batch_is_repeated_to_overfit_on(tmp_path):
+    module, seen = nn.Linear(1, 1), []
+
+    def step(batch, done, generator):
+        seen.append(float(batch.images.mean()))
+        return module.weight.sum(), {}
+
+    photos = [(torch.rand(3, 48, 48, generator=torch.Generator().manual_seed(i)) * 255).byte() for i in range(3)]
+    source = HomographySequences(photos, HomographyConfig(image_size=32, num_frames=2))
+    config = LoopConfig(steps=3, batch_size=1, accumulate=2, device="cpu", overfit=True)
+    run(launch(config), tmp_path, module, source, step, config)
+    assert seen == seen[:2] * 3 and seen[0] != seen[1]
+
+
+def test_the_weights_average_of_a_run_is_the_mean_of_where_it_was():
+    module = nn.Linear(1, 1, bias=False)
+    average = Average(module, 0.5)
+    expected = module.weight.item()
+    for done in range(1, 30):
+        with torch.no_grad():
+            module.weight.fill_(float(done))
+        average.update(done)
+        decay = min(0.5, (1 + done) / (10 + done))
+        expected = decay * expected + (1 - decay) * done
+    with average.worn():
+        assert module.weight.item() == pytest.approx(expected)
+    assert module.weight.item() == 29 and float(average.state["weight"]) == pytest.approx(expected)
+
+
+def test_networks_are_compiled_where_that_is_asked_for(monkeypatch):
+    calls = []
+    monkeypatch.setattr(torch, "compile", lambda function, **_: lambda *a: (calls.append("maps"), function(*a))[1])
+    model = TraqPoint().eval()
+    monkeypatch.setattr(model.detector, "compile", lambda: calls.append("detector"))
+    compiled(model.descriptor, model.detector)
+    model.descriptor.maps(torch.zeros(1, 3, 32, 32))
+    assert calls == ["detector", "maps"]
 
 
 def test_validation_sees_the_module_in_evaluation_mode_and_changes_no_number(tmp_path):

@@ -11,18 +11,26 @@ from traqpoint.data.homography import HomographySequences
 from traqpoint.data.worlds.config import WorldsConfig
 from traqpoint.errors import ConfigError, DataError, FormatError, WeightsError
 from traqpoint.geometry.warp import HomographyGeometry
+from traqpoint.models.config import ModelConfig
 from traqpoint.models.layers import frozen
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.config import changed
+from traqpoint.policy.objective import objective
 from traqpoint.policy.presets import PRESETS
-from traqpoint.training.config import DescriptorConfig, DescriptorTraining, LoopConfig, PolicyTraining
+from traqpoint.training.config import (
+    DescriptorConfig,
+    DescriptorTraining,
+    LoopConfig,
+    PolicyTraining,
+    ValidationConfig,
+)
 from traqpoint.training.descriptor_step import descriptor_step
 from traqpoint.training.losses.contrast import Contrast
 from traqpoint.training.losses.lesson import Pair
 from traqpoint.training.policy_step import Weights, policy_step, schedule
 from traqpoint.training.runs import train_descriptor, train_policy
 from traqpoint.training.update import learning_rate
-from traqpoint.types import SequenceBatch
+from traqpoint.types import PointState, SequenceBatch, WarpedPoints
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -112,6 +120,22 @@ def test_the_descriptor_step_lowers_its_own_loss(batch, device):
     assert losses[-1] < 0.8 * losses[0]
 
 
+def test_points_without_a_known_place_leave_the_gradient_finite(batch, device, monkeypatch):
+    model = TraqPoint(ModelConfig(descriptor="pyramid-t", detector="pyramid")).to(device).train()
+    known = type(batch.geometry).warp
+
+    def half_unknown(self, i, j, xy):
+        warped = known(self, i, j, xy)
+        unknown = torch.arange(xy.shape[1], device=xy.device) % 2 == 0
+        xy = warped.xy.masked_fill(unknown[None, :, None], torch.nan)
+        return WarpedPoints(xy, warped.state.masked_fill(unknown, int(PointState.UNKNOWN)))
+
+    monkeypatch.setattr(type(batch.geometry), "warp", half_unknown)
+    loss, _ = descriptor_step(batch, model, DescriptorConfig(points_per_frame=64), torch.Generator().manual_seed(0))
+    loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.descriptor.parameters() if p.grad is not None)
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_policy_step_trains_the_detector_and_nothing_else(batch, preset, device):
     torch.manual_seed(0)
@@ -124,6 +148,24 @@ def test_the_policy_step_trains_the_detector_and_nothing_else(batch, preset, dev
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.detector.parameters())
     assert all(p.grad is None for p in model.descriptor.parameters())
     assert all(torch.equal(v, before[k]) for k, v in model.descriptor.state_dict().items())
+
+
+@pytest.mark.parametrize("network", [ModelConfig(), ModelConfig(descriptor="pyramid-t", detector="pyramid")])
+def test_rewards_are_finite_whatever_the_networks_compute_in(batch, network, device, monkeypatch):
+    """A pyramid makes its dense descriptors by a network of its own."""
+    torch.manual_seed(0)
+    model = TraqPoint(network).train().to(device)
+    frozen(model.descriptor)
+    seen = []
+
+    def record(logits, descriptors, *rest):
+        seen.append(descriptors)
+        return objective(logits, descriptors, *rest)
+
+    monkeypatch.setattr("traqpoint.training.policy_step.objective", record)
+    with torch.autocast(device.type, torch.bfloat16):
+        loss, _ = policy_step(batch, model, PRESETS["traqpoint"], Weights(), torch.Generator().manual_seed(0))
+    assert torch.isfinite(loss) and seen[0].dtype == torch.float32
 
 
 def test_policy_gradients_raise_the_reward(batch, device):
@@ -178,6 +220,15 @@ def test_the_learning_rate_rises_then_falls_to_its_end():
     config = LoopConfig()
     assert learning_rate(0.015, config) == pytest.approx(config.learning_rate / 2)
     assert learning_rate(0.03, config) == pytest.approx(config.learning_rate)
+    assert learning_rate(1.0, config) == pytest.approx(config.final_learning_rate)
+
+
+def test_a_warmup_stable_decay_rate_is_constant_between_its_ends():
+    config = LoopConfig(schedule="wsd", warmup_share=0.1, decay_share=0.25)
+    assert learning_rate(0.05, config) == pytest.approx(config.learning_rate / 2)
+    assert learning_rate(0.1, config) == learning_rate(0.75, config) == config.learning_rate
+    middle = (config.learning_rate + config.final_learning_rate) / 2
+    assert learning_rate(0.875, config) == pytest.approx(middle)
     assert learning_rate(1.0, config) == pytest.approx(config.final_learning_rate)
 
 
@@ -267,6 +318,11 @@ def test_a_corrupt_checkpoint_is_named(photos, tmp_path):
     [
         lambda: LoopConfig(steps=0),
         lambda: LoopConfig(precision="fp8"),
+        lambda: LoopConfig(schedule="linear"),
+        lambda: LoopConfig(ema=1.0),
+        lambda: LoopConfig(accumulate=0),
+        lambda: HomographyConfig(ramp=1.5),
+        lambda: ValidationConfig(every=0),
         lambda: PolicyTraining(DataConfig(), "traqpoint-s", Path("unused")),
         lambda: HomographyConfig(image_size=8),
         lambda: HomographyConfig(zoom=(0.5, 1.0)),

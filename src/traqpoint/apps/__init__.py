@@ -1,1 +1,1 @@
-"""Layer 6: programs made of everything below, each behind one verb of the command line."""
+"""Layer 7: programs made of everything below, each behind one verb of the command line."""

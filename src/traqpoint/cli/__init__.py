@@ -1,1 +1,1 @@
-"""Layer 7: the command line. No logic here: every verb parses its options and calls the API."""
+"""Layer 8: the command line. No logic here: every verb parses its options and calls the API."""

@@ -12,6 +12,7 @@ from traqpoint.cli.common import progress_bar
 from traqpoint.policy.presets import PRESETS
 from traqpoint.progress import no_bar
 from traqpoint.training.config import DescriptorTraining, PolicyTraining
+from traqpoint.training.presets import TINY_DESCRIPTOR, TINY_POLICY
 
 if TYPE_CHECKING:
     from traqpoint.training.loop import Report
@@ -23,7 +24,11 @@ class Descriptor(DescriptorTraining):
 
     --teachers.names edgepoint2-E64 aliked-n16rot --teachers.folder PEERS --descriptor.losses cosine 4 contrast 1
     learns what two frozen networks say of each photo, however its views are turned and lit.
+
+    --preset tiny takes a minute on a CPU.
     """
+
+    PRESETS: ClassVar = {"tiny": TINY_DESCRIPTOR}
 
     def run(self) -> int:
         from traqpoint.training.runs import train_descriptor
@@ -39,10 +44,11 @@ class Descriptor(DescriptorTraining):
 class Policy(PolicyTraining):
     """Stage 2: train the policy by its track reward, on a frozen descriptor. Continues from the last checkpoint.
 
-    --preset paper (or reference, sampled) sets all --policy options as the paper or the released code have them.
+    --preset paper (or reference, sampled) sets all --policy options as the paper or the released code have them;
+    --preset tiny takes a minute on a CPU.
     """
 
-    PRESETS: ClassVar = {name: {"policy": policy} for name, policy in PRESETS.items()}
+    PRESETS: ClassVar = {name: {"policy": policy} for name, policy in PRESETS.items()} | {"tiny": TINY_POLICY}
 
     def run(self) -> int:
         from traqpoint.training.runs import train_policy

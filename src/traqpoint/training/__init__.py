@@ -1,1 +1,1 @@
-"""Layer 5: pure steps, and the loop that owns time."""
+"""Layer 6: pure steps, and the loop that owns time."""

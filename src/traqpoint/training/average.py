@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 class Average:
@@ -58,21 +58,23 @@ class MeanBuffers:
     @torch.no_grad()
     def begin(self) -> None:
         self._before = [buffer.clone() for buffer in self._buffers]
-        self._sums = [torch.zeros_like(buffer) for buffer in self._buffers]
+        self.sums = [torch.zeros_like(buffer) for buffer in self._buffers]
 
     @torch.no_grad()
     def take(self) -> None:
         """After one batch."""
-        for buffer, before, total in zip(self._buffers, self._before, self._sums, strict=True):
+        for buffer, before, total in zip(self._buffers, self._before, self.sums, strict=True):
             total.add_(buffer)
             buffer.copy_(before)
 
-    def sums(self) -> list[Tensor]:
-        """Over the batches taken since `begin`; to be added up over processes, in place."""
-        return self._sums
-
     @torch.no_grad()
     def end(self, batches: int) -> None:
-        """batches: of the update, in all processes."""
-        for buffer, total in zip(self._buffers, self._sums, strict=True):
+        """Once `sums` are those of all processes. batches: of the update, in all of them."""
+        for buffer, total in zip(self._buffers, self.sums, strict=True):
             buffer.copy_(total / batches)
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """As before the update: what was not finite in it would stay in the statistics for ever."""
+        for buffer, before in zip(self._buffers, self._before, strict=True):
+            buffer.copy_(before)

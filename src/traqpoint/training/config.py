@@ -9,6 +9,7 @@ from typing import Literal
 
 from traqpoint.data.config import DataConfig
 from traqpoint.errors import ConfigError
+from traqpoint.matching.config import Estimator
 from traqpoint.models.config import ModelConfig
 from traqpoint.policy.config import PolicyConfig
 from traqpoint.training.losses.loss import LOSSES
@@ -58,6 +59,8 @@ class LoopConfig:
     """Steps between checkpoints; a run continues from the last one."""
     keep: int = 2
     """Newest checkpoints that are kept."""
+    pictures_every: int = 500
+    """Steps between pictures of what the network sees in its batch; 0: none."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulate", "checkpoint_every", "keep"):
@@ -70,6 +73,8 @@ class LoopConfig:
             raise ConfigError(f"schedule must be cosine or wsd, got {self.schedule!r}")
         if self.workers < 0:
             raise ConfigError(f"workers must not be negative, got {self.workers}")
+        if self.pictures_every < 0:
+            raise ConfigError(f"pictures_every must not be negative, got {self.pictures_every}")
         if self.precision not in ("bf16", "float32"):
             raise ConfigError(f"precision must be bf16 or float32, got {self.precision!r}")
 
@@ -135,6 +140,38 @@ class TeachersConfig:
 
 
 @dataclass(frozen=True)
+class ValidationConfig:
+    """What decides which weights are best: tracks and poses on photographs that are not trained on."""
+
+    photos: Path | None = None
+    """Folder of photos for completeness, on one homography sequence each."""
+    limit: int = 24
+    """Use so many of them, spread over all."""
+    difficulty: float = 1.0
+    """Rotation, scale, shift, perspective and light by this share of what training uses by default."""
+    scenes: tuple[Path, ...] = ()
+    """For pose AUC at 5 degrees, the mean over them: what `eval pose` takes as --truth, such as scenes of Strecha."""
+    images: Path | None = None
+    """Folder that the scenes' image names start from; not for Strecha's."""
+    max_pairs: int = 40
+    """Pairs of each scene, drawn at random once."""
+    estimator: Estimator = "opencv-ransac"
+    """Of the poses."""
+    max_keypoints: int = 512
+    """Per image."""
+    long_side: int = 640
+    """Scenes: larger images are shrunk to this many pixels."""
+    keypoints: str = "traqpoint-s"
+    """Stage 1, which has no keypoints of its own: weights whose keypoints it describes."""
+    every: int = 200
+    """Steps between validations; there is one after the last step, too."""
+
+    def __post_init__(self) -> None:
+        if min(self.limit, self.max_pairs, self.max_keypoints, self.every) < 1:
+            raise ConfigError("validation: limit, max_pairs, max_keypoints and every must be at least 1")
+
+
+@dataclass(frozen=True)
 class DescriptorTraining:
     """A stage 1 run."""
 
@@ -148,6 +185,8 @@ class DescriptorTraining:
     """Losses."""
     teachers: TeachersConfig = field(default_factory=TeachersConfig)
     """Networks to learn from."""
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    """What the best weights are best at."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """Network, unless init gives one."""
     init: str | None = None
@@ -177,6 +216,8 @@ class PolicyTraining:
     """Steps, rates, device."""
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     """Estimator, rewards and their weights."""
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    """What the best weights are best at."""
     changed: tuple[str, ...] = ()
     """Settings that may differ from those that the run in `out` was begun with, such as loop.steps, to train longer."""
 

@@ -36,6 +36,8 @@ Step = Callable[[SequenceBatch, int, torch.Generator], tuple[Tensor, dict[str, f
 """(batch, updates done, generator) -> (loss, stats)."""
 Report = Callable[[int, dict[str, float]], None]
 """(updates done, numbers of the step) -> nothing."""
+Validate = Callable[[int], dict[str, float]]
+"""updates done -> numbers for the log; `val_score` decides what is best."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,10 @@ class Looks:
     an average, with its weights. It changes no number of the training."""
 
     report: Report = lambda done, stats: None
-    validate: Callable[[int], dict[str, float]] | None = None
-    """updates done -> numbers for the log; `val_score` decides what is best."""
+    validate: Validate | None = None
     validate_every: int = 200
+    picture: Callable[[SequenceBatch], np.ndarray] | None = None
+    """A batch, as this process has it -> uint8 (H, W, 3), every config.pictures_every updates."""
     save: Callable[[str], None] = lambda name: None
     """Writes the weights as they are, under a name: "best", "last" at the end; "raw" are those beside an average."""
 
@@ -83,13 +86,14 @@ def run(
                 group["lr"] = learning_rate(done / config.steps, config)
             loss, stopped, stats = passes(loader, done, interruption.signal is not None)
             norm, applied = update(module, optimizer, loss, config.clip_norm)
+            if not applied:
+                passes.undo()
             state.done, state.skipped = done, state.skipped + (not applied)
             if state.average is not None:
                 state.average.update(done)
             stats |= {"gradient_norm": norm, "skipped": state.skipped, "unreadable": len(loader.unreadable)}
             if log is not None:
-                if looks.validate is not None and _due(done, looks.validate_every, config.steps):
-                    stats |= _validated(looks, looks.validate, state)
+                stats |= _look(looks, state, passes.last, log, config)
                 log.write(done, stats)
                 looks.report(done, stats)
                 if stopped or _due(done, config.checkpoint_every, config.steps):
@@ -105,12 +109,15 @@ def run(
 class _Passes:
     """The batches of an update that this process makes, forth and back."""
 
+    last: SequenceBatch
+    """The latest of them."""
+
     def __init__(self, fabric: Fabric, module: nn.Module, step: Step, config: LoopConfig) -> None:
         self._fabric, self._step, self._config = fabric, step, config
         self._network = shared(fabric, module)
         self.all = config.steps * config.accumulate
         self._own = range(fabric.global_rank, config.accumulate, fabric.world_size)
-        self._buffers = MeanBuffers(module) if config.accumulate > 1 else None
+        self._buffers = MeanBuffers(module)
 
     def numbers(self, done: int) -> list[int]:
         """Of all batches that this process makes after `done` updates."""
@@ -122,11 +129,10 @@ class _Passes:
         """Leaves the mean gradient of update number `done`. Returns the mean loss, whether any process is to `stop`,
         and mean stats with the seconds that data and network took."""
         fabric, own, losses, stats, waited, began = self._fabric, self._own, [], [], 0.0, time.perf_counter()
-        if self._buffers is not None:
-            self._buffers.begin()
+        self._buffers.begin()
         for k in own:
             asked = time.perf_counter()
-            batch = next(loader).to(fabric.device)
+            self.last = batch = next(loader).to(fabric.device)
             waited += time.perf_counter() - asked
             number = (done - 1) * self._config.accumulate + k
             seed_globals(self._config.seed, number)
@@ -136,16 +142,18 @@ class _Passes:
                 fabric.backward(loss / len(own))
             losses.append(loss.detach())
             stats.append(more)
-            if self._buffers is not None:
-                self._buffers.take()
-        if self._buffers is not None:
-            for total in self._buffers.sums():
-                fabric.all_reduce(total, reduce_op="sum")
-            self._buffers.end(self._config.accumulate)
+            self._buffers.take()
+        for total in self._buffers.sums:
+            fabric.all_reduce(total, reduce_op="sum")
+        self._buffers.end(self._config.accumulate)
         common = torch.stack([torch.stack(losses).mean(), loss.new_tensor(float(stop))])
         loss, stops = fabric.all_reduce(common, reduce_op="mean")
         seconds = {"data_s": waited, "step_s": time.perf_counter() - began - waited}
         return loss, bool(stops > 0), mean_stats(fabric, [row | seconds for row in stats])
+
+    def undo(self) -> None:
+        """Forget what the last update's batches did to running statistics."""
+        self._buffers.restore()
 
     def _forth(self, batch: SequenceBatch, done: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         low = self._config.precision == "bf16"
@@ -175,12 +183,18 @@ def _looked_at(state: State) -> Iterator[None]:
             part.training = mode
 
 
-def _validated(looks: Looks, validate: Callable[[int], dict[str, float]], state: State) -> dict[str, float]:
-    with _looked_at(state):
-        numbers = validate(state.done)
-        if numbers.get("val_score", state.best) > state.best:
-            state.best = numbers["val_score"]
-            looks.save("best")
+def _look(looks: Looks, state: State, batch: SequenceBatch, log: RunLog, config: LoopConfig) -> dict[str, float]:
+    """Validate and draw, where it is time to. Returns the numbers of the validation."""
+    numbers: dict[str, float] = {}
+    if looks.validate is not None and _due(state.done, looks.validate_every, config.steps):
+        with _looked_at(state):
+            numbers = looks.validate(state.done)
+            if numbers.get("val_score", state.best) > state.best:
+                state.best = numbers["val_score"]
+                looks.save("best")
+    if looks.picture is not None and config.pictures_every and _due(state.done, config.pictures_every, config.steps):
+        with _looked_at(state):
+            log.picture(state.done, looks.picture(batch))
     return numbers
 
 

@@ -92,9 +92,10 @@ def policy_step(
         total = total + weights.warmup * imitation
         stats["warmup"] = float(imitation.detach())
     if weights.reward > 0:
-        with torch.no_grad():
-            descriptors = model.descriptor.dense(maps).unflatten(0, (B, T))
+        # In bf16 descriptors are no unit vectors, and a distance between two that agree is NaN.
         with torch.autocast(images.device.type, enabled=False):
+            with torch.no_grad():
+                descriptors = model.descriptor.dense(maps).unflatten(0, (B, T))
             loss, more = objective(
                 logits.reshape(B, T, H, W), descriptors, batch.geometry, config, generator, weights.entropy, moving
             )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -19,16 +20,21 @@ from traqpoint.models.layers import channels_last, compiled, frozen
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.build import check_terms
 from traqpoint.progress import Bar, no_bar
-from traqpoint.training.config import DescriptorTraining, PolicyTraining
+from traqpoint.training.config import DescriptorTraining, PolicyTraining, ValidationConfig
 from traqpoint.training.descriptor_step import descriptor_step
-from traqpoint.training.loop import Looks, Report, run
+from traqpoint.training.loop import Looks, Report, Validate, run
 from traqpoint.training.losses.build import build_losses
+from traqpoint.training.pictures import match_picture, policy_picture
 from traqpoint.training.policy_step import MovingAverage, policy_step, schedule
 from traqpoint.training.processes import launch
 from traqpoint.training.teachers import Teachers
+from traqpoint.training.validation import MethodOf, Validation, at_keypoints_of, whole
 from traqpoint.types import SequenceBatch
 
-_NUMBERLESS = ("workers", "keep", "checkpoint_every")
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+_NUMBERLESS = ("workers", "keep", "checkpoint_every", "pictures_every")
 """Fields of the LoopConfig that change no number."""
 
 
@@ -62,6 +68,14 @@ def _header(stage: str, start: TraqPoint) -> dict[str, str]:
     return {"stage": stage, **{key: value for key, value in start.metadata.items() if key == "license"}}
 
 
+def _validator(model: TraqPoint, config: ValidationConfig, fabric: Fabric, method: MethodOf) -> Validate | None:
+    """What judges `model`, for the first process, if there is something to judge it on."""
+    if not (fabric.is_global_zero and (config.photos is not None or config.scenes)):
+        return None
+    validation = Validation(config, method)
+    return lambda done: validation(model)
+
+
 def _saver(model: TraqPoint, out: Path, names: dict[str, str], header: dict[str, str]) -> Callable[[str], None]:
     """What writes `model` into `out` under a name of the loop's; names: where the file is called otherwise."""
 
@@ -90,6 +104,8 @@ def train_descriptor(config: DescriptorTraining, report: Report = lambda *_: Non
     model = (TraqPoint.from_pretrained(config.init) if config.init else TraqPoint(config.model)).train()
     if config.backbone is not None:
         load_backbone(model.descriptor.get_submodule("backbone"), config.backbone)
+    chosen = config.validation
+    validate = _validator(model, chosen, fabric, at_keypoints_of(chosen.keypoints, chosen.max_keypoints, fabric.device))
     target = teachers = None
     with fabric.rank_zero_first():  # what the first process writes, the others read
         if config.teachers.names:
@@ -111,7 +127,11 @@ def train_descriptor(config: DescriptorTraining, report: Report = lambda *_: Non
 
     if config.loop.compile:
         compiled(model.descriptor)
-    looks = Looks(report, save=save)
+
+    def picture(batch: SequenceBatch) -> np.ndarray:
+        return match_picture(batch, model)
+
+    looks = Looks(report, validate, config.validation.every, picture, save)
     run(fabric, config.out, model.descriptor, source, step, config.loop, looks, identity, config.changed)
     return config.out / "descriptor.safetensors"
 
@@ -126,10 +146,11 @@ def train_policy(config: PolicyTraining, report: Report = lambda *_: None) -> Pa
     source = _source(config, fabric.device)
     torch.manual_seed(config.loop.seed)
     start = TraqPoint.from_pretrained(config.descriptor)
-    with fabric.rank_zero_first():
-        identity = _claim(config, start)
     model = TraqPoint(start.config).train()
     model.descriptor = start.descriptor
+    validate = _validator(model, config.validation, fabric, whole(fabric.device))
+    with fabric.rank_zero_first():
+        identity = _claim(config, start)
     channels_last(frozen(model.descriptor.to(fabric.device)))
     save = _saver(model, config.out, {"last": "traqpoint"}, _header("policy", start))
 
@@ -148,6 +169,10 @@ def train_policy(config: PolicyTraining, report: Report = lambda *_: None) -> Pa
     trained = nn.ModuleDict({"detector": model.detector, "average": average})
     if config.loop.compile:
         compiled(model.descriptor, model.detector)
-    looks = Looks(report, save=save)
+
+    def picture(batch: SequenceBatch) -> np.ndarray:
+        return policy_picture(batch, model, config.policy)
+
+    looks = Looks(report, validate, config.validation.every, picture, save)
     run(fabric, config.out, trained, source, step, config.loop, looks, identity, config.changed)
     return config.out / "traqpoint.safetensors"

@@ -28,6 +28,13 @@ def draw_keypoints(image: np.ndarray, xy: Tensor, colour: Colour = CORRECT, radi
     return out
 
 
+def draw_map(values: Tensor) -> np.ndarray:
+    """A map (H, W) as a picture, uint8 (H, W, 3), from blue (its lowest hundredth) to red (the highest thousandth)."""
+    low, high = values.float().flatten().quantile(torch.tensor([0.01, 0.999], device=values.device))
+    shares = (values - low) / (high - low).clamp(min=1e-12)
+    return _colours(shares.detach().cpu().float().numpy().ravel()).reshape(*values.shape, 3)
+
+
 def draw_matches(
     image_a: np.ndarray, image_b: np.ndarray, xy_a: Tensor, xy_b: Tensor, correct: Tensor | None = None
 ) -> np.ndarray:

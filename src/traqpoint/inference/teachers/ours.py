@@ -15,9 +15,9 @@ from traqpoint.types import Device
 class OurTeacher(NetworkTeacher):
     """Whatever the descriptor network reads at a point."""
 
-    def __init__(self, weights: str, device: Device) -> None:
-        """weights: packaged name or path. Raises WeightsError if there are none, or another network's."""
-        model = TraqPoint.from_pretrained(weights)
+    def __init__(self, weights: str | TraqPoint, device: Device) -> None:
+        """weights: packaged name, path, or a model, which is frozen. Raises WeightsError for what is no such file."""
+        model = weights if isinstance(weights, TraqPoint) else TraqPoint.from_pretrained(weights)
         self.multiple = model.stride
         self.licence = model.metadata.get("license", "licence not stated")
         super().__init__("traqpoint", model, device)
