@@ -137,6 +137,11 @@ def test_what_is_no_image_is_refused(extractor, image):
         extractor(image)
 
 
+def test_what_is_no_image_is_told_from_the_others_of_its_batch(extractor):
+    with pytest.raises(ImageError, match=r"image 1: a numpy image must be .* got \(10, 10, 4\)"):
+        extractor.batch([smooth_picture(40, 40), np.zeros((10, 10, 4), np.uint8), smooth_picture(30, 40)])
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -147,6 +152,7 @@ def test_what_is_no_image_is_refused(extractor, image):
         {"precision": "fp8"},
         {"threshold": 1.5},
         {"long_side": 3},
+        {"memory": "2"},
         {"device": "tpu9"},
         {"top_k": 3},
     ],

@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "sfm": ("traqpoint.cli.sfm:Sfm", "a sparse COLMAP model from photos"),
     "train descriptor": ("traqpoint.cli.train:Descriptor", "stage 1: a descriptor from known correspondences"),
     "train policy": ("traqpoint.cli.train:Policy", "stage 2: keypoints by policy gradients"),
+    "data sequences": ("traqpoint.cli.data:Sequences", "real training sequences from films and photographs"),
     "data megadepth-sequences": ("traqpoint.cli.data:MegaDepthSequences", "choose training sequences of MegaDepth"),
     "demo": ("traqpoint.cli.demo:Demo", "match and track real photographs beside SIFT and ORB"),
     "convert": ("traqpoint.cli.convert:Convert", "the authors' checkpoint into our weight file"),
