@@ -85,7 +85,7 @@ def test_an_update_that_is_skipped_leaves_no_trace_in_running_statistics(tmp_pat
 @pytest.mark.parametrize("able", [False, True])
 @pytest.mark.parametrize("precision", ["auto", "bf16", "float32"])
 def test_networks_compute_in_bf16_where_the_hardware_does_or_it_is_asked_for(tmp_path, monkeypatch, able, precision):
-    monkeypatch.setattr("traqpoint.training.loop.computes_in_bf16", lambda device: able)
+    monkeypatch.setattr("traqpoint.training.passes.computes_in_bf16", lambda device: able)
     module, seen = nn.Linear(3, 1), []
 
     def step(batch, done, generator):
