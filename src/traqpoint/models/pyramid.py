@@ -126,7 +126,7 @@ class PyramidDescriptor(DescriptorNetwork):
 
     def dense(self, maps: Sequence[Tensor]) -> Tensor:
         height, width = maps[0].shape[-2:]
-        xy = pixel_grid(height, width, self.output_stride, maps[0].device).expand(len(maps[0]), -1, -1)
+        xy = pixel_grid(height, width, self.output_stride, maps[0].device).expand(maps[0].shape[0], -1, -1)
         found = self.at(maps, xy.to(maps[0].dtype), (width, height))
         return found.transpose(1, 2).unflatten(2, (-(-height // self.output_stride), -1))
 
