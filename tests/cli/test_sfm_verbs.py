@@ -1,5 +1,6 @@
 """traqpoint sfm, eval sfm and eval localization on real photographs."""
 
+import numpy as np
 import pytest
 import research_data
 
@@ -7,6 +8,7 @@ pytest.importorskip("pycolmap")
 
 from traqpoint.cli.main import main
 from traqpoint.evaluation.result import Result
+from traqpoint.image import write_image
 from traqpoint.io.colmap_model import load_reconstruction
 
 ENTRY = research_data.DATA / "posed/strecha/entry-P10"
@@ -46,16 +48,20 @@ def test_a_table_against_the_laser(tmp_path, capsys):
 
 
 def test_photos_that_show_nothing_in_common_are_told(tmp_path, capsys):
-    import numpy as np
-
-    from traqpoint.image import write_image
-
     rng = np.random.default_rng(0)
     for name in ("a.png", "b.png"):
         write_image(tmp_path / "photos" / name, rng.integers(0, 255, (96, 128, 3), dtype=np.uint8))
     assert main(["sfm", str(tmp_path / "photos"), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 1
     captured = capsys.readouterr()
     assert "0 of 2 images registered" in captured.out and "no two images fit together" in captured.err
+    assert "nan" not in captured.out
+
+
+def test_one_photo_is_told_to_be_too_few(tmp_path, capsys):
+    photo = tmp_path / "a.png"
+    write_image(photo, np.random.default_rng(0).integers(0, 255, (96, 128, 3), dtype=np.uint8))
+    assert main(["sfm", str(photo), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 1
+    assert "a.png: a model needs two images or more" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
