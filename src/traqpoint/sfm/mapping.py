@@ -150,7 +150,8 @@ def model_stats(model: ColmapModel | None, num_images: int) -> dict[str, float]:
 def _database_stats(database: Path) -> dict[str, float]:
     with closing(optional.load("pycolmap").Database.open(database)) as db:
         return {
-            "verified_pairs": float(db.num_verified_image_pairs()),
+            # Not num_verified_image_pairs, which counts those that were rejected too.
+            "verified_pairs": float(len(db.read_two_view_geometry_num_inliers()[0])),
             "inlier_matches": float(db.num_inlier_matches()),
         }
 
