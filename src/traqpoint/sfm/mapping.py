@@ -17,7 +17,8 @@ from traqpoint import optional
 from traqpoint.errors import DataError, ImageError
 from traqpoint.files import atomic, claim, remove_partials
 from traqpoint.geometry.camera import Camera
-from traqpoint.image import read_image
+from traqpoint.geometry.orientation import stored_image
+from traqpoint.image import read_image, read_orientation
 from traqpoint.inference.pairs import Pair
 from traqpoint.io.colmap_model import NO_POINT, ColmapModel, model_from_pycolmap, read_model
 from traqpoint.io.stores import FeatureStore, MatchStore
@@ -178,7 +179,7 @@ def _incremental(
     pycolmap = optional.load("pycolmap")
     options = pycolmap.IncrementalPipelineOptions()
     options.random_seed, options.num_threads = config.seed, config.num_threads
-    # COLMAP reads neither EXIF's orientation nor every format that we do: points are coloured by us.
+    # COLMAP does not read every format that we do: points are coloured by us.
     options.extract_colors = False
     if known_cameras:
         options.ba_refine_focal_length = options.ba_refine_extra_params = False
@@ -238,7 +239,7 @@ def _colour(reconstruction: Any, images: Mapping[str, Path]) -> None:
     colours, count = np.zeros((len(model.xyz), 3)), np.zeros((len(model.xyz), 1))
     for name, image in model.images.items():
         try:
-            pixels = read_image(images[name])
+            pixels = stored_image(read_image(images[name]), read_orientation(images[name]))
         except ImageError:
             continue
         height, width = pixels.shape[:2]
