@@ -51,15 +51,16 @@ class Options:
     """Write the table with its protocol here, as JSON."""
 
 
-def built(network: str | ModelConfig, max_keypoints: int) -> Extractor:
+def built(network: str | ModelConfig, max_keypoints: int, memory: str | None = None) -> Extractor:
     """With weights of that name or path; else the network of that name, untrained, whose every maximum counts."""
+    options = {"max_keypoints": max_keypoints, "long_side": None, "memory": memory, "device": "cpu"}
     if isinstance(network, str):
         if network in available() or network not in MODELS:
-            return Extractor(network, max_keypoints=max_keypoints, long_side=None, device="cpu")
+            return Extractor(network, **options)
         network = MODELS[network]
     model = TraqPoint(network).train()
     model.dense(torch.rand(2, 3, 64, 64))  # give the running statistics something to hold
-    return Extractor(model.eval(), max_keypoints=max_keypoints, prominence=0.0, long_side=None, device="cpu")
+    return Extractor(model.eval(), prominence=0.0, **options)
 
 
 def parts(name: str, image: Tensor, max_keypoints: int) -> dict[str, Callable[[], object]]:

@@ -88,7 +88,21 @@ def benchmarks(data: Path) -> dict[str, tuple[Benchmark, str]]:
         f"pose {scene}": (PoseBenchmark(truth=data / "posed/strecha" / scene, estimators=("poselib",), **size), "auc_5")
         for scene in ("castle-P19", "entry-P10")
     }
-    return {**scenes, "tracks": (TracksBenchmark(photos=data / "photos/val", limit=20, **size), "completeness")}
+    # As in peers.py: neighbours there share half of what they see, and the recording is good to about 5 px.
+    room = {"rgbd": data / "rgbd/hololens_office", "first": 150, "frames": 3, "stride": 2, "threshold_px": 5.0}
+    return {
+        **scenes,
+        "tracks": (TracksBenchmark(photos=data / "photos/val", limit=20, **size), "completeness"),
+        "room": (TracksBenchmark(**room, **size), "completeness"),
+    }
+
+
+def as_named(weights: Path, name: str, out: Path) -> str:
+    """A method with the keypoints of traqpoint-s and these descriptors, which tables call by `name`."""
+    named = out / "weights" / f"{name}.safetensors"
+    named.parent.mkdir(exist_ok=True)
+    named.write_bytes(weights.read_bytes())
+    return f"traqpoint-s+{named}"
 
 
 def judged(method: str, options: Options) -> dict[str, float]:
@@ -144,10 +158,7 @@ def main(options: Options) -> None:
         weights = config.out / "descriptor.safetensors"
         if not weights.exists():
             train_descriptor(config)
-        named = options.out / "weights" / f"{name}.safetensors"
-        named.parent.mkdir(exist_ok=True)
-        named.write_bytes(weights.read_bytes())
-        rows[name] = judged(f"traqpoint-s+{named}", options)
+        rows[name] = judged(as_named(weights, name, options.out), options)
         print(name, json.dumps(rows[name]), flush=True)
     rows |= {name: judged(name, options) for name in PEERS}
     times = milliseconds(options.only, options)

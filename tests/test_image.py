@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from memory import peak_memory
 from PIL import Image
 
 from traqpoint import optional
@@ -17,6 +18,7 @@ from traqpoint.image import (
     read_image,
     read_orientation,
     resize_long_side,
+    shrunk,
     to_tensor,
     write_image,
 )
@@ -226,3 +228,14 @@ def test_photographs_that_cannot_be_read_are_told(tmp_path):
     (tmp_path / "IMG_2.HEIC").touch()
     with pytest.warns(UserWarning, match=r"IMG_1\.HEIC and 1 more: this format cannot be read"):
         assert list_images(tmp_path) == [tmp_path / "a.png"]
+
+
+def test_a_picture_is_shrunk_to_the_bit_without_its_tensor():
+    """Rows first, some at a time: the same numbers as at once; of 96 MB of floats, a part is held."""
+    picture = np.random.default_rng(0).integers(0, 255, (700, 300, 3), dtype=np.uint8)
+    for long_side in (64, 333, 699):
+        assert torch.equal(shrunk(picture, long_side), resize_long_side(to_tensor(picture), long_side))
+    large = np.zeros((2000, 4000, 3), np.uint8)
+    with peak_memory() as peak:
+        assert shrunk(large, 400).shape == (3, 200, 400)
+    assert peak.mb < 60

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 
@@ -71,6 +71,17 @@ def gathered(folders: Sequence[Path], out: Path) -> int:
     return len(list_images(out))
 
 
+def real(data: Path, side: int, num_frames: int) -> dict[str, Any]:
+    """Options of the scenes with known geometry; the room's last fifth is for validation."""
+    frames = {"image_size": (side, side), "num_frames": num_frames}
+    scenes = (data / "posed/south_building", data / "posed/bonsai")
+    room = (data / "rgbd/hololens_office",)
+    return {
+        "colmap": ColmapConfig(workspaces=scenes, overlap=(0.15, 0.7), **frames),
+        "rgbd": RgbdConfig(folders=room, part=(0.0, 0.8), **frames),
+    }
+
+
 def stage_1(options: Options) -> DescriptorTraining:
     """Two teachers who saw the clean photographs; views that grow harder over the first half of the run."""
     views = HomographyConfig(
@@ -88,9 +99,10 @@ def stage_1(options: Options) -> DescriptorTraining:
     return DescriptorTraining(
         DataConfig(
             photos=options.out / "photos",
-            mixture=(("homography", 0.92), ("aligned", 0.08)),
+            mixture=(("homography", 0.82), ("aligned", 0.08), ("colmap", 0.07), ("rgbd", 0.03)),
             aligned=options.data / "daynight",
             homography=views,
+            **real(options.data, side=256, num_frames=2),
         ),
         options.out / "descriptor",
         LoopConfig(
@@ -104,7 +116,8 @@ def stage_1(options: Options) -> DescriptorTraining:
             ema=0.998,
             checkpoint_every=100,
         ),
-        DescriptorConfig(losses=(("cosine", 4.0), ("contrast", 1.0)), points_per_frame=0),
+        # Where there is no photograph for the teachers, the drawn points alone are contrasted.
+        DescriptorConfig(losses=(("cosine", 4.0), ("contrast", 1.0)), points_per_frame=128),
         TeachersConfig(TEACHERS, options.peers, options.cache or options.out / "teachers"),
         MODELS[f"pyramid-{options.size}"],
     )
@@ -112,17 +125,13 @@ def stage_1(options: Options) -> DescriptorTraining:
 
 def stage_2(options: Options) -> PolicyTraining:
     """Rewards by the new descriptor, on photographs, by day and night, and in scenes with depth or tracks."""
-    posed = options.data / "posed"
     return PolicyTraining(
         DataConfig(
             photos=options.out / "photos",
             mixture=(("homography", 0.6), ("aligned", 0.1), ("colmap", 0.2), ("rgbd", 0.1)),
             aligned=options.data / "daynight",
             homography=HomographyConfig(zoom=(1.0, 2.2), light="strong", photometric=0.6, min_coverage=0.7),
-            colmap=ColmapConfig(
-                image_size=(240, 240), workspaces=(posed / "south_building", posed / "bonsai"), overlap=(0.15, 0.7)
-            ),
-            rgbd=RgbdConfig(image_size=(240, 240), folders=(options.data / "rgbd/hololens_office",), part=(0.0, 0.8)),
+            **real(options.data, side=240, num_frames=5),
         ),
         str(options.out / "descriptor" / "descriptor.safetensors"),
         options.out / "policy",

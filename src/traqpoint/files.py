@@ -21,7 +21,7 @@ import yaml
 from traqpoint._version import __version__
 from traqpoint.errors import ConfigError, FormatError
 
-_NOT_COMPARED = frozenset({"device", "version"})
+_NOT_COMPARED = frozenset({"device", "memory", "version"})
 """What does not change the meaning of a result."""
 
 

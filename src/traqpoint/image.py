@@ -16,6 +16,9 @@ from traqpoint import optional
 from traqpoint.errors import DataError, ImageError
 from traqpoint.geometry.orientation import UPRIGHT, is_sideways
 
+Picture = np.ndarray | Tensor
+"""uint8 (H, W, 3) RGB, as files have it, or float (3, H, W) in [0, 1], as networks want it: four times the memory."""
+
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".bmp", ".webp"})
 
 
@@ -159,8 +162,7 @@ def to_tensor(image: np.ndarray | Tensor, name: str = "image") -> Tensor:
     Raises ImageError for other shapes and types, and for NaN.
     """
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ImageError(f"{name}: a numpy image must be (H, W, 3) RGB uint8, got {image.shape} {image.dtype}")
+        check_array(image, name)
         tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255
     elif isinstance(image, Tensor):
         if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
@@ -181,6 +183,20 @@ def to_tensor(image: np.ndarray | Tensor, name: str = "image") -> Tensor:
     return tensor
 
 
+def check_array(image: np.ndarray, name: str = "image") -> None:
+    """Raises ImageError unless it is uint8 (H, W, 3) with pixels in it."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ImageError(f"{name}: a numpy image must be (H, W, 3) RGB uint8, got {image.shape} {image.dtype}")
+    if 0 in image.shape:
+        raise ImageError(f"{name}: the image is empty, shape {image.shape}")
+
+
+def picture_size(picture: Picture) -> tuple[int, int]:
+    """(W, H)"""
+    height, width = picture.shape[:2] if isinstance(picture, np.ndarray) else picture.shape[1:]
+    return width, height
+
+
 def resize_long_side(image: Tensor, long_side: int) -> Tensor:
     """Shrink (3, H, W) so that its longer side is `long_side` px, antialiased; smaller images stay as they are.
 
@@ -190,8 +206,24 @@ def resize_long_side(image: Tensor, long_side: int) -> Tensor:
     size = shrunk_size((width, height), long_side)
     if size == (width, height):
         return image
-    out = F.interpolate(image.unsqueeze(0), size=size[::-1], mode="bilinear", antialias=True, align_corners=False)
-    return out.squeeze(0)
+    return _resized(image, size)
+
+
+def shrunk(image: np.ndarray, long_side: int) -> Tensor:
+    """What `resize_long_side` makes of a uint8 (H, W, 3) image as a tensor, to the bit, without holding that tensor.
+
+    First the rows are shrunk, some at a time, and then the columns.
+    """
+    height, width = image.shape[:2]
+    size = shrunk_size((width, height), long_side)
+    rows = torch.cat([_resized(to_tensor(image[y : y + 256]), (size[0], -1)) for y in range(0, height, 256)], dim=1)
+    return _resized(rows, size)
+
+
+def _resized(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """(3, H, W) to `size` (W, H), antialiased; -1 leaves a side as it is."""
+    to = [side if side > 0 else old for side, old in zip(size[::-1], image.shape[-2:], strict=True)]
+    return F.interpolate(image[None], size=to, mode="bilinear", antialias=True, align_corners=False)[0]
 
 
 def shrunk_size(image_size: tuple[int, int], long_side: int) -> tuple[int, int]:

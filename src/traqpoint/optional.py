@@ -16,7 +16,6 @@ _EXTRA = {
     "lightning_fabric": "train",
     "kornia": "eval",
     "onnx": "export",
-    "onnxscript": "export",
     "onnxruntime": "export",
     "openvino": "openvino",
     "huggingface_hub": "hub",

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import traqpoint.io.video as video
-from traqpoint.apps.track import track_to_folder
+from traqpoint.apps.track import track_to_folder, watch
 from traqpoint.errors import ConfigError
 from traqpoint.image import read_image
 from traqpoint.io.npz import load_tracks
@@ -80,8 +80,9 @@ def test_ctrl_c_in_a_video_leaves_no_result_that_looks_finished(tmp_path):
     assert track_to_folder(FRAMES, tmp_path, DotExtractor()).num_frames == 6
 
 
-def test_ctrl_c_is_the_normal_end_of_a_webcam(tmp_path, monkeypatch):
-    """What a webcam has shown until Ctrl-C is a complete result."""
+@pytest.fixture
+def camera(monkeypatch):
+    """A webcam 0 that always shows the same."""
 
     class Camera:
         def __init__(self, index):
@@ -97,6 +98,10 @@ def test_ctrl_c_is_the_normal_end_of_a_webcam(tmp_path, monkeypatch):
             pass
 
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
+
+
+def test_ctrl_c_is_the_normal_end_of_a_webcam(tmp_path, camera):
+    """What a webcam has shown until Ctrl-C is a complete result."""
     statistics = track_to_folder(0, tmp_path, DotExtractor(interrupt_at=4))
     assert statistics.num_frames == 4 and (tmp_path / "tracks.mp4").is_file()
     assert track_to_folder(0, tmp_path, DotExtractor(), max_frames=2, overwrite=True).num_frames == 2
@@ -107,3 +112,37 @@ def test_the_picture_is_the_richest_frame(tmp_path):
     track_to_folder(FRAMES, tmp_path, DotExtractor())
     changed = (read_image(tmp_path / "tracks.png") != read_image(tmp_path / "tracks.png")[0, 0]).any(-1)
     assert changed[10, 8:20].all()
+
+
+class Screen:
+    """Counts frames and closes after some."""
+
+    def __init__(self, frames):
+        self.frames, self.images = frames, []
+
+    def __call__(self, image):
+        self.images.append(image)
+        return len(self.images) < self.frames
+
+
+def test_a_webcam_is_watched_until_its_window_closes(camera):
+    """Trails are on the picture, and nothing is written."""
+    screen = Screen(4)
+    assert watch(0, DotExtractor(), screen).num_frames == 4
+    assert len(screen.images) == 4 and (screen.images[3] != screen.images[0]).any()
+    assert watch(0, DotExtractor(interrupt_at=3), Screen(9)).num_frames == 3
+
+    def interrupted(image):
+        raise KeyboardInterrupt
+
+    assert watch(0, DotExtractor(), interrupted).num_frames == 1
+    with pytest.raises(KeyboardInterrupt):
+        watch(FRAMES, DotExtractor(), interrupted)
+
+
+def test_closing_the_window_ends_a_webcam_and_not_a_file(tmp_path, camera):
+    """What is in the folder is the whole film, however long it was watched."""
+    assert track_to_folder(0, tmp_path / "camera", DotExtractor(), show=Screen(2)).num_frames == 2
+    screen = Screen(2)
+    assert track_to_folder(FRAMES, tmp_path / "file", DotExtractor(), show=screen).num_frames == 6
+    assert len(screen.images) == 2

@@ -162,6 +162,26 @@ def test_track_end_to_end(tmp_path, photos, weights, capsys):
     assert "3 frames" in capsys.readouterr().out
 
 
+def test_without_a_screen_track_says_so_and_writes_the_film(tmp_path, photos, weights, capsys, monkeypatch):
+    """One line each: --show without a window and without --out, with --out, no camera, no source, and two."""
+    monkeypatch.setattr("traqpoint.viz.window.why_no_window", lambda: "there is no screen")
+    track = ["track", "--weights", weights, "--device", "cpu"]
+    said = {
+        "": "track needs a video, a folder of frames or --camera 0",
+        f"{photos} --camera 0 --show": "one of them only",
+        "--camera 0 --show": "there is no screen: give --out FOLDER",
+        f"--camera 99 --out {tmp_path}/o": "webcam 99: cannot be opened as a video (none there, or in use)",
+        f"{photos}": "without --show there is no window: give --out FOLDER",
+    }
+    for args, message in said.items():
+        assert main([*track, *args.split()]) == 1
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+    assert main([*track, str(photos), "--show", "--out", str(tmp_path / "t"), "--max-keypoints", "20"]) == 0
+    assert f"watch {tmp_path}/t/tracks.mp4 instead" in capsys.readouterr().err
+    assert (tmp_path / "t/tracks.mp4").is_file()
+
+
 def test_bad_images_give_one_line_each_and_exit_code_1(tmp_path, photos, weights, capfd):
     """The rest is done; nothing but our own lines reaches stderr."""
     (photos / "empty.jpg").write_bytes(b"")

@@ -13,11 +13,12 @@ import pytest
 import torch
 import yaml
 
+import traqpoint.inference.pipeline as pipeline
 from traqpoint.errors import ConfigError, DataError, ImageError
 from traqpoint.image import write_image
 from traqpoint.inference.config import FlowConfig
 from traqpoint.inference.extractor import Extractor
-from traqpoint.inference.images import MAX_WASTE, in_groups, name_images
+from traqpoint.inference.images import MAX_WASTE, in_groups, name_images, read_ahead
 from traqpoint.inference.pipeline import extract_folder, extract_into
 from traqpoint.inference.settings import settings_path
 from traqpoint.io.npz import load_features
@@ -308,6 +309,18 @@ def test_a_group_holds_what_wastes_little_and_waits_for_few():
     for group in grouped([wide, slim, upright, tiny] * 9):
         padded = len(group) * max(w for w, _ in group) * max(h for _, h in group)
         assert padded <= 500_000 and sum(w * h for w, h in group) >= (1 - MAX_WASTE) * padded
+
+
+def test_a_budget_of_memory_reads_one_image_at_a_time_and_is_no_other_configuration(tmp_path, photos, monkeypatch):
+    """What it finds is the same, so a run may go on with another budget."""
+    extractors = [Extractor("traqpoint-s", memory=memory, device="cpu") for memory in ("2GB", None)]
+    ahead = []
+    monkeypatch.setattr(
+        pipeline, "read_ahead", lambda named, workers: ahead.append(workers) or read_ahead(named, workers)
+    )
+    assert len(extract_folder(photos / "left", tmp_path / "out", extractors[0]).done) == 2
+    report = extract_folder(photos / "left", tmp_path / "out", extractors[1])
+    assert len(report.skipped) == 2 and ahead == [0, 2]
 
 
 class FullDisk:

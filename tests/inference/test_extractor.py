@@ -44,6 +44,29 @@ def test_a_ragged_batch_equals_its_images_one_by_one(extractor):
         assert same(alone, batched)
 
 
+@pytest.mark.parametrize("border", [0, 4])
+def test_unlike_images_share_a_pass_and_keep_their_features(border, monkeypatch):
+    """Three sizes in one forward pass, up to the border of each; a fourth is too unlike and has its own."""
+    torch.manual_seed(0)
+    extractor = Extractor(TraqPoint(), max_keypoints=200, prominence=0.0, border=border, device="cpu")
+    images = [smooth_picture(*size, seed) for seed, size in enumerate([(120, 200), (128, 190), (110, 224), (224, 110)])]
+    alone, passes = [extractor(image) for image in images], []
+    runtime = extractor.runtime
+    extractor.runtime = lambda batch, used: passes.append(len(used)) or runtime(batch, used)
+    for one, many in zip(alone, extractor.batch(images), strict=True):
+        assert same(one, many) and one.image_size == many.image_size and len(one) > 50
+    assert passes == [3, 1]
+
+
+def test_too_little_memory_is_one_line_that_says_what_to_do(extractor, monkeypatch):
+    def full(batch, used):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:128] . DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(extractor, "runtime", full)
+    with pytest.raises(ImageError, match=r"not enough memory for 90 x 70 pixels at once: set memory, or"):
+        extractor(smooth_picture(70, 90))
+
+
 def test_extraction_is_deterministic(extractor):
     a, b = extractor(smooth_picture(80, 80)), extractor(smooth_picture(80, 80))
     assert torch.equal(a.keypoints, b.keypoints) and torch.equal(a.descriptors, b.descriptors)
@@ -114,6 +137,11 @@ def test_what_is_no_image_is_refused(extractor, image):
         extractor(image)
 
 
+def test_what_is_no_image_is_told_from_the_others_of_its_batch(extractor):
+    with pytest.raises(ImageError, match=r"image 1: a numpy image must be .* got \(10, 10, 4\)"):
+        extractor.batch([smooth_picture(40, 40), np.zeros((10, 10, 4), np.uint8), smooth_picture(30, 40)])
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -124,6 +152,7 @@ def test_what_is_no_image_is_refused(extractor, image):
         {"precision": "fp8"},
         {"threshold": 1.5},
         {"long_side": 3},
+        {"memory": "2"},
         {"device": "tpu9"},
         {"top_k": 3},
     ],

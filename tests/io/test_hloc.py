@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -169,3 +170,22 @@ def test_a_killed_writer_loses_nothing(tmp_path):
             assert all(raw[f"sub/{i}.jpg/keypoints"][0, 0] == i + 0.5 for i in range(6))
             assert "one/more.jpg" in raw and "older.jpg" in raw
         assert [p.name for p in tmp_path.glob(f"{attempt}.h5*")] == [path.name]
+
+
+def test_a_disk_that_fills_up_at_the_end_keeps_what_was_finished(tmp_path, monkeypatch):
+    """HDF5 writes when it closes: the file is as it was then, and the next writer takes up the parts."""
+    path = tmp_path / "f.h5"
+    store = HlocFeatures(path)
+    store.write("a.jpg", random_features(3))
+    close = store._file.close
+
+    def full():
+        close()
+        raise RuntimeError("Can't decrement id ref count (unable to extend file,\n No space left on device)")
+
+    monkeypatch.setattr(store, "_file", SimpleNamespace(close=full))
+    with pytest.raises(FormatError, match=r"f\.h5: cannot be written .*No space left on device.*run the same command"):
+        store.close()
+    assert not path.exists()
+    with HlocFeatures(path) as again:
+        assert len(again.read("a.jpg")) == 3

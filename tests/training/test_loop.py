@@ -82,6 +82,24 @@ def test_an_update_that_is_skipped_leaves_no_trace_in_running_statistics(tmp_pat
     assert [row["skipped"] for row in rows] == [0, 1, 1]
 
 
+@pytest.mark.parametrize("able", [False, True])
+@pytest.mark.parametrize("precision", ["auto", "bf16", "float32"])
+def test_networks_compute_in_bf16_where_the_hardware_does_or_it_is_asked_for(tmp_path, monkeypatch, able, precision):
+    monkeypatch.setattr("traqpoint.training.passes.computes_in_bf16", lambda device: able)
+    module, seen = nn.Linear(3, 1), []
+
+    def step(batch, done, generator):
+        out = module(batch.images.mean((1, 3, 4)))
+        seen.append(out.dtype)
+        return out.float().sum(), {}
+
+    source = HomographySequences([torch.zeros(3, 48, 48).byte()], HomographyConfig(image_size=32, num_frames=2))
+    config = LoopConfig(steps=1, batch_size=1, device="cpu", precision=precision)
+    run(launch(config), tmp_path, module, source, step, config)
+    low = precision == "bf16" or (precision == "auto" and able)
+    assert seen == [torch.bfloat16 if low else torch.float32]
+
+
 def test_a_batch_is_repeated_to_overfit_on(tmp_path):
     module, seen = nn.Linear(1, 1), []
 

@@ -30,7 +30,7 @@ from traqpoint.training.losses.lesson import Pair
 from traqpoint.training.policy_step import Weights, policy_step, schedule
 from traqpoint.training.runs import train_descriptor, train_policy
 from traqpoint.training.update import learning_rate
-from traqpoint.types import SequenceBatch
+from traqpoint.types import PointState, SequenceBatch, WarpedPoints
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -118,6 +118,22 @@ def test_the_descriptor_step_lowers_its_own_loss(batch, device):
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_points_without_a_known_place_leave_the_gradient_finite(batch, device, monkeypatch):
+    model = TraqPoint(ModelConfig(descriptor="pyramid-t", detector="pyramid")).to(device).train()
+    known = type(batch.geometry).warp
+
+    def half_unknown(self, i, j, xy):
+        warped = known(self, i, j, xy)
+        unknown = torch.arange(xy.shape[1], device=xy.device) % 2 == 0
+        xy = warped.xy.masked_fill(unknown[None, :, None], torch.nan)
+        return WarpedPoints(xy, warped.state.masked_fill(unknown, int(PointState.UNKNOWN)))
+
+    monkeypatch.setattr(type(batch.geometry), "warp", half_unknown)
+    loss, _ = descriptor_step(batch, model, DescriptorConfig(points_per_frame=64), torch.Generator().manual_seed(0))
+    loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.descriptor.parameters() if p.grad is not None)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -1,9 +1,10 @@
-"""A video tracked and drawn in one pass: tracks, statistics, a picture and a video with trails."""
+"""A video tracked and drawn in one pass: on the screen, or as tracks, statistics, a picture and a video with trails."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,9 @@ from traqpoint.tracking.stats import TrackStatistics, track_statistics
 from traqpoint.types import Features
 from traqpoint.viz.draw import draw_trails
 
+Show = Callable[[np.ndarray], bool]
+"""Takes a uint8 (H, W, 3) RGB frame and says whether it wants more."""
+
 
 def track_to_folder(
     source: FrameSource,
@@ -32,11 +36,13 @@ def track_to_folder(
     trail_length: int = 30,
     overwrite: bool = False,
     progress: Progress | None = None,
+    show: Show | None = None,
 ) -> TrackStatistics:
     """Write ``tracks.npz``, ``statistics.json``, ``tracks.mp4`` and ``tracks.png`` (its richest frame) into `out`.
 
     A webcam (source is its index) runs until `max_frames` or Ctrl-C, which is its normal end. A folder that is
-    complete already is left as it is. progress: called with (frames done, frames in all or None).
+    complete already is left as it is. progress: called with (frames done, frames in all or None). show: is given each
+    drawn frame; once it returns False, a webcam has ended, and a file goes on without it.
     Raises ConfigError if `out` holds tracks of another configuration.
     """
     out, online = Path(out), OnlineTracker(tracker)
@@ -53,25 +59,16 @@ def track_to_folder(
     if done.is_file():
         return track_statistics(load_tracks(done))
 
-    total = None if isinstance(source, int) else count_frames(source)
-    if max_frames is not None:
-        total = min(total or max_frames, max_frames)
     best, best_image = -1, np.zeros((0, 0, 3), dtype=np.uint8)
-    with VideoWriter(out / "tracks.mp4", frame_rate(source)) as video:
-        try:
-            for image in track_frames(source, extractor, online, max_frames):
-                now = online.num_frames - 1
-                recent = online.tracks(since=max(0, online.num_frames - trail_length))
-                drawn = draw_trails(image, recent, now, trail_length)
-                video.write(drawn)
-                richness = len(recent.frame)
-                if richness > best:
-                    best, best_image = richness, drawn
-                if progress is not None:
-                    progress(online.num_frames, total)
-        except KeyboardInterrupt:
-            if not isinstance(source, int) or not online.num_frames:
-                raise
+    with VideoWriter(out / "tracks.mp4", frame_rate(source)) as video, _until_ctrl_c(source, online):
+        for drawn, richness in _drawn(source, extractor, online, max_frames, trail_length, progress):
+            video.write(drawn)
+            if richness > best:
+                best, best_image = richness, drawn
+            if show is not None and not show(drawn):
+                show = None
+                if isinstance(source, int):
+                    break
     tracks = online.tracks()
     statistics = track_statistics(tracks)
     write_image(out / "tracks.png", best_image)
@@ -79,3 +76,51 @@ def track_to_folder(
     # Last: its presence says that the rest is complete.
     save_tracks(done, tracks)
     return statistics
+
+
+def watch(
+    source: FrameSource,
+    extractor: Callable[[np.ndarray], Features],
+    show: Show,
+    tracker: TrackerConfig | None = None,
+    *,
+    max_frames: int | None = None,
+    trail_length: int = 30,
+    progress: Progress | None = None,
+) -> TrackStatistics:
+    """The same without a folder, until `show` returns False, the source ends or Ctrl-C."""
+    online = OnlineTracker(tracker)
+    with _until_ctrl_c(source, online):
+        for drawn, _ in _drawn(source, extractor, online, max_frames, trail_length, progress):
+            if not show(drawn):
+                break
+    return track_statistics(online.tracks())
+
+
+def _drawn(
+    source: FrameSource,
+    extractor: Callable[[np.ndarray], Features],
+    online: OnlineTracker,
+    max_frames: int | None,
+    trail_length: int,
+    progress: Progress | None,
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Each frame with its trails, and how many observations these are."""
+    total = None if isinstance(source, int) else count_frames(source)
+    if max_frames is not None:
+        total = min(total or max_frames, max_frames)
+    for image in track_frames(source, extractor, online, max_frames):
+        recent = online.tracks(since=max(0, online.num_frames - trail_length))
+        yield draw_trails(image, recent, online.num_frames - 1, trail_length), len(recent.frame)
+        if progress is not None:
+            progress(online.num_frames, total)
+
+
+@contextmanager
+def _until_ctrl_c(source: FrameSource, online: OnlineTracker) -> Iterator[None]:
+    """Ctrl-C is the normal end of a webcam that has shown something."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not isinstance(source, int) or not online.num_frames:
+            raise

@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "sfm": ("traqpoint.cli.sfm:Sfm", "a sparse COLMAP model from photos"),
     "train descriptor": ("traqpoint.cli.train:Descriptor", "stage 1: a descriptor from known correspondences"),
     "train policy": ("traqpoint.cli.train:Policy", "stage 2: keypoints by policy gradients"),
+    "data sequences": ("traqpoint.cli.data:Sequences", "real training sequences from films and photographs"),
     "data megadepth-sequences": ("traqpoint.cli.data:MegaDepthSequences", "choose training sequences of MegaDepth"),
     "demo": ("traqpoint.cli.demo:Demo", "match and track real photographs beside SIFT and ORB"),
     "convert": ("traqpoint.cli.convert:Convert", "the authors' checkpoint into our weight file"),
@@ -30,6 +31,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "eval localization": ("traqpoint.cli.evaluate:Localization", "poses of held-out images in a map"),
     "eval compare": ("traqpoint.cli.evaluate:Compare", "results of several methods side by side"),
     "export onnx": ("traqpoint.cli.export:Onnx", "the network for other runtimes"),
+    "export openvino": ("traqpoint.cli.export:OpenVino", "the network for OpenVINO"),
+    "export colmap": ("traqpoint.cli.export:Colmap", "a file that COLMAP itself extracts features with"),
     "info": ("traqpoint.cli.info:Info", "what a weight file holds"),
 }
 """Verb (one word, or two: "train policy") -> where its options are, and one line of help. Loaded when chosen."""

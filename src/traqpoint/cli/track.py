@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from traqpoint.cli.common import ExtractorOptions, part, progress_bar
+from traqpoint.errors import ConfigError
 from traqpoint.tracking.config import TrackerConfig
+
+if TYPE_CHECKING:
+    from traqpoint.viz.window import Window
 
 
 @dataclass(frozen=True, kw_only=True)
 class Track(ExtractorOptions, TrackerConfig):
-    """Track keypoints through a video; writes tracks.npz, tracks.png, tracks.mp4 and statistics.json."""
+    """Track keypoints through a video; shows it with trails, or writes tracks.npz, tracks.png, tracks.mp4 and
+    statistics.json."""
 
-    source: tyro.conf.Positional[str]
-    """Video file, folder of images, or a webcam's index (ended by Ctrl-C)."""
-    out: Path
-    """Folder for the results."""
+    source: tyro.conf.Positional[str | None] = None
+    """Video file, or folder of images."""
+    camera: int | None = None
+    """Index of a webcam instead, 0 is the first. Ended by Ctrl-C, or by q in its window."""
+    out: Path | None = None
+    """Folder for the results; only with --show it may be left out."""
+    show: bool = False
+    """Open a window."""
     max_frames: int | None = None
     """Stop after this many frames."""
     trail_length: int = 30
@@ -27,23 +39,46 @@ class Track(ExtractorOptions, TrackerConfig):
     """Replace what another configuration left in --out."""
 
     def run(self) -> int:
-        from traqpoint.apps.track import track_to_folder
+        from traqpoint.apps.track import track_to_folder, watch
 
-        webcam = self.source.isdigit() and not Path(self.source).exists()
-        extractor = self.extractor()
-        with progress_bar("track") as progress:
-            statistics = track_to_folder(
-                int(self.source) if webcam else self.source,
-                self.out,
-                extractor,
-                part(self, TrackerConfig),
-                max_frames=self.max_frames,
-                trail_length=self.trail_length,
-                overwrite=self.overwrite,
-                progress=progress,
-            )
+        source = self.camera if self.source is None else self.source
+        if source is None or None not in (self.source, self.camera):
+            raise ConfigError("track needs a video, a folder of frames or --camera 0, and one of them only")
+        window = self._window(f"traqpoint {source}")
+        extractor, tracker, trail = self.extractor(), part(self, TrackerConfig), self.trail_length
+        with window or nullcontext(), progress_bar("track") as bar:
+            show = None if window is None else window.show
+            if self.out is not None:
+                statistics = track_to_folder(
+                    source,
+                    self.out,
+                    extractor,
+                    tracker,
+                    max_frames=self.max_frames,
+                    trail_length=trail,
+                    overwrite=self.overwrite,
+                    progress=bar,
+                    show=show,
+                )
+            elif show is not None:
+                statistics = watch(
+                    source, extractor, show, tracker, max_frames=self.max_frames, trail_length=trail, progress=bar
+                )
         print(
-            f"{self.out}: {statistics.num_tracks} tracks over {statistics.num_frames} frames, mean length "
+            f"{self.out or source}: {statistics.num_tracks} tracks over {statistics.num_frames} frames, mean length "
             f"{statistics.mean_length:.2f}, longest {statistics.max_length}"
         )
         return 0
+
+    def _window(self, title: str) -> Window | None:
+        """None if there is to be none, or cannot be. Raises ConfigError if there is no other output either."""
+        from traqpoint.viz import window
+
+        missing = window.why_no_window() if self.show else "without --show there is no window"
+        if missing is None:
+            return window.Window(title)
+        if self.out is None:
+            raise ConfigError(f"{missing}: give --out FOLDER for a video with the trails, tracks.mp4")
+        if self.show:
+            print(f"traqpoint: warning: {missing}; watch {self.out / 'tracks.mp4'} instead", file=sys.stderr)
+        return None

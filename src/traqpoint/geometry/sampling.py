@@ -14,7 +14,7 @@ def sample(map: Tensor, xy: Tensor, image_size: tuple[int, int], mode: str = "bi
     image_size: (W, H). mode: "bilinear" or "nearest". Returns (B, N, C); positions outside take the border's value,
     NaN positions give NaN.
     """
-    size = xy.new_tensor(image_size)
+    size = _followed(image_size).to(xy) if torch.onnx.is_in_onnx_export() else xy.new_tensor(image_size)
     grid = (2 * xy / size - 1).to(map.dtype)
     # NaN reads out of bounds in some backends: read anywhere, and put the NaN back.
     undefined = torch.isnan(grid).any(-1)
@@ -22,6 +22,11 @@ def sample(map: Tensor, xy: Tensor, image_size: tuple[int, int], mode: str = "bi
     out = F.grid_sample(map, grid.unsqueeze(1), mode=mode, padding_mode="border", align_corners=False)
     out = out.squeeze(2).transpose(1, 2)
     return torch.where(undefined.unsqueeze(-1), torch.full_like(out, torch.nan), out)
+
+
+def _followed(image_size: tuple[int, int]) -> Tensor:
+    """(W, H) as a tensor of what a traced graph will be given, not of what it was traced with."""
+    return torch.stack([torch.as_tensor(side) for side in image_size])
 
 
 def warp_image(image: Tensor, xy: Tensor, padding_mode: str = "reflection") -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,9 @@ class ExtractorConfig:
     long_side: int | None = 1600
     """Shrink larger images to this many pixels first, which suits photographs; None takes them as they are. Keypoints
     come back in the original image's pixels, and every result says what size they were found at."""
+    memory: str | None = None
+    """What the whole program may take, as 2GB or 800MB: larger images are worked on in tiles, with the same keypoints.
+    By default an image is worked on at once."""
     backend: str = "torch"
     """What runs the network: torch, onnxruntime (extra: export), openvino (extra: openvino), the latter two on the CPU;
     or your own, as module:name."""
@@ -85,6 +89,16 @@ class ExtractorConfig:
             raise ConfigError(f"network {self.network}: the backend torch runs the weights themselves")
         if self.long_side is not None and self.long_side < 32:
             raise ConfigError(f"long_side must be at least 32, got {self.long_side}")
+        if self.memory is not None:
+            parse_bytes(self.memory)
+
+
+def parse_bytes(text: str) -> int:
+    """``2GB``, ``1.5 GB`` or ``800MB`` as bytes, of 10⁹ and 10⁶ each. Raises ConfigError for anything else."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([GM])B", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise ConfigError(f"memory must be a number with GB or MB, as 2GB, got {text!r}")
+    return int(float(found[1]) * (10**9 if found[2].upper() == "G" else 10**6))
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from traqpoint.errors import ConfigError
-from traqpoint.image import pad_to_multiple, read_image, resize_long_side, shrunk_size, to_tensor
+from traqpoint.errors import ConfigError, ImageError
+from traqpoint.image import (
+    Picture,
+    check_array,
+    picture_size,
+    read_image,
+    resize_long_side,
+    shrunk,
+    shrunk_size,
+    to_tensor,
+)
 from traqpoint.inference.config import ExtractorConfig
+from traqpoint.inference.images import MAX_WASTE, in_groups
 from traqpoint.inference.runtimes.runtime import build_runtime, device_of
+from traqpoint.inference.tiles import Tiles
 from traqpoint.models.detect import detect
+from traqpoint.models.ends import are_ragged, padded_size, padded_together
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.types import Features
 
@@ -28,8 +41,8 @@ class Extractor:
     """Detects and describes keypoints.
 
     An image is a path, a numpy (H, W, 3) RGB uint8 array or a torch (3, H, W) float tensor in [0, 1], of any size.
-    The same image gives the same features alone and in any batch, up to the rounding of float32 sums. batch_pixels: how
-    many pixels of images of equal size `extract_folder` gives to `batch` at once.
+    The same image gives the same features alone, in any batch and in tiles, up to the rounding of float32 sums.
+    batch_pixels: how many pixels of images of about one size `extract_folder` gives to `batch` at once.
     """
 
     def __init__(self, weights: str | Path | TraqPoint = "traqpoint-s", **options) -> None:
@@ -43,6 +56,7 @@ class Extractor:
         model = copy.deepcopy(weights) if isinstance(weights, TraqPoint) else TraqPoint.from_pretrained(weights)
         self.model = model.folded().to(self.device)
         self.runtime = build_runtime(self.model, self.config)
+        self._tiles = None if self.config.memory is None else Tiles(self.model, self.runtime, self.config, self.device)
         # On one core of a CPU, eight VGA images take 1.7 times as long together as one by one.
         self.batch_pixels = 0 if self.device.type == "cpu" else _BATCH_PIXELS
 
@@ -54,29 +68,52 @@ class Extractor:
         return image_size if self.config.long_side is None else shrunk_size(image_size, self.config.long_side)
 
     def batch(self, images: Sequence[Image]) -> list[Features]:
-        """Features of images of any sizes, in order; images that are padded to the same size share a forward pass."""
-        tensors = [load_image(image) for image in images]
-        sizes = [(t.shape[-1], t.shape[-2]) for t in tensors]
-        if self.config.long_side is not None:
-            tensors = [resize_long_side(t, self.config.long_side) for t in tensors]
-        padded = [pad_to_multiple(t, self.model.stride) for t in tensors]
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for i, tensor in enumerate(padded):
-            groups.setdefault(tuple(tensor.shape), []).append(i)
+        """Features of images of any sizes, in order; images of about one size share a forward pass."""
+        several = len(images) > 1
+        pictures = [load_picture(image, f"image {i}" if several else "image") for i, image in enumerate(images)]
+        sizes = [picture_size(picture) for picture in pictures]
         out: dict[int, Features] = {}
-        for members in groups.values():
-            stack = padded[members[0]][None] if len(members) == 1 else torch.stack([padded[i] for i in members])
-            used = [(tensors[i].shape[-1], tensors[i].shape[-2]) for i in members]
-            for i, features in zip(members, self._forward(stack, used), strict=True):
-                out[i] = rescaled(features, sizes[i])
-        return [out[i] for i in range(len(images))]
+        together: dict[int, Tensor] = {}
+        for i, picture in enumerate(pictures):
+            shown = self._shrunk(picture)
+            if self._tiles is not None and not self._tiles.at_once(picture_size(shown)):
+                out[i] = self._tiles(shown)
+            else:
+                together[i] = to_tensor(shown)
+        # Beyond PyTorch, and for networks that look anywhere, an image must be as large as its batch.
+        ragged = self.config.backend == "torch" and self.model.local
+        ends = {i: padded_size(picture_size(image), self.model.stride) for i, image in together.items()}
+        for group in in_groups(ends, ends.__getitem__, waste=MAX_WASTE if ragged else 0.0):
+            with memory_named([sizes[i] for i in group]):
+                out |= zip(group, self._forward([together[i] for i in group]), strict=True)
+        return [rescaled(out[i], size) for i, size in enumerate(sizes)]
+
+    def _shrunk(self, picture: Picture) -> Picture:
+        limit = self.config.long_side
+        if limit is None or max(picture_size(picture)) <= limit:
+            return picture
+        return shrunk(picture, limit) if isinstance(picture, np.ndarray) else resize_long_side(picture, limit)
 
     @torch.inference_mode()
-    def _forward(self, images: Tensor, used: list[tuple[int, int]]) -> list[Features]:
-        """images (B, 3, H, W), of which the top-left used[i] = (W, H) pixels are image."""
-        height, width = images.shape[-2:]
-        maps, logits = self.runtime(images.to(self.device), used)
-        valid = torch.zeros(images.shape[0], height, width, dtype=torch.bool, device=self.device)
+    def _forward(self, images: list[Tensor]) -> list[Features]:
+        """images: (3, H, W) each, which are padded to the largest one's size."""
+        used = [picture_size(image) for image in images]
+        ends = [padded_size(size, self.model.stride) for size in used]
+        batch = padded_together(images, self.model.stride).to(self.device)
+        maps, logits = self.runtime(batch, used)
+        width, height = batch.shape[-1], batch.shape[-2]
+        if not are_ragged(ends, (width, height)):
+            return self._found(maps, logits, used)
+        out = []
+        for i, (w, h) in enumerate(ends):
+            own = [m[i : i + 1, :, : h * m.shape[-2] // height, : w * m.shape[-1] // width] for m in maps]
+            out += self._found(own, logits[i : i + 1, :, :h, :w], used[i : i + 1])
+        return out
+
+    def _found(self, maps: Sequence[Tensor], logits: Tensor, used: list[tuple[int, int]]) -> list[Features]:
+        """Features of images of which the top-left used[i] = (W, H) pixels are image, and the rest is padding."""
+        batch, _, height, width = logits.shape
+        valid = torch.zeros(batch, height, width, dtype=torch.bool, device=self.device)
         for i, (w, h) in enumerate(used):
             margin = self.config.border
             valid[i, margin : max(margin, h - margin), margin : max(margin, w - margin)] = True
@@ -94,9 +131,29 @@ class Extractor:
 
 def load_image(image: Image) -> Tensor:
     """float32 (3, H, W) in [0, 1]. Raises ImageError naming the file or what is wrong with the array."""
+    return to_tensor(load_picture(image))
+
+
+def load_picture(image: Image, name: str = "image") -> Picture:
+    """uint8 (H, W, 3), or float32 (3, H, W) in [0, 1]. Raises ImageError naming the file or what is wrong with it."""
     if isinstance(image, (str, Path)):
-        return to_tensor(read_image(image), str(image))
-    return to_tensor(image)
+        return read_image(image)
+    if isinstance(image, np.ndarray):
+        check_array(image, name)
+        return image
+    return to_tensor(image, name)
+
+
+@contextmanager
+def memory_named(sizes: Sequence[tuple[int, int]]) -> Iterator[None]:
+    """Turn what PyTorch says where there is too little memory into an ImageError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "allocate memory" not in str(error):
+            raise
+        pixels = ", ".join(f"{w} x {h}" for w, h in sizes)
+        raise ImageError(f"not enough memory for {pixels} pixels at once: set memory, or a smaller long_side") from None
 
 
 def rescaled(features: Features, image_size: tuple[int, int]) -> Features:

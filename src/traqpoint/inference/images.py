@@ -54,7 +54,13 @@ OPEN_GROUPS = 3
 
 
 def read_ahead(named: Sequence[tuple[str, Path]], workers: int = 2) -> Iterator[Read]:
-    """Images in order; so many threads decode the next ones, two more than threads at most, while one is worked on."""
+    """Images in order; so many threads decode the next ones, two more than threads at most, while one is worked on.
+
+    Without workers, each is decoded when it is asked for.
+    """
+    if not workers:
+        yield from ((name, path, _read(path)) for name, path in named)
+        return
     pool = ThreadPoolExecutor(max_workers=workers)
     try:
         rest = iter(named)
@@ -67,11 +73,17 @@ def read_ahead(named: Sequence[tuple[str, Path]], workers: int = 2) -> Iterator[
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def in_groups(items: Iterable[Item], size_of: Callable[[Item], Size], pixels: float, count: float = inf) -> Iterator:
+def in_groups(
+    items: Iterable[Item],
+    size_of: Callable[[Item], Size],
+    pixels: float = inf,
+    count: float = inf,
+    waste: float = MAX_WASTE,
+) -> Iterator[list[Item]]:
     """Lists of items that may share a forward pass, each padded to the greatest width and height among them.
 
-    That is at most so many `pixels` in all, of which at most MAX_WASTE are padding, and at most `count` items; one item
-    at least. Neighbours need not be alike: OPEN_GROUPS wait for more of their kind. size_of: (W, H); an item of no
+    That is at most so many `pixels` in all, of which a share of `waste` may be padding, and at most `count` items; one
+    item at least. Neighbours need not be alike: OPEN_GROUPS wait for more of their kind. size_of: (W, H); an item of no
     pixels is alone.
     """
     groups: list[list[Item]] = []
@@ -79,12 +91,12 @@ def in_groups(items: Iterable[Item], size_of: Callable[[Item], Size], pixels: fl
         if 0 in size_of(item):
             yield [item]
             continue
-        group = next((g for g in groups if _fit([size_of(i) for i in [*g, item]], pixels)), None)
+        group = next((g for g in groups if _fit([size_of(i) for i in [*g, item]], pixels, waste)), None)
         if group is None:
             group = []
             groups.append(group)
         group.append(item)
-        if len(group) >= count or not _fit([size_of(i) for i in [*group, group[0]]], pixels):
+        if len(group) >= count or not _fit([size_of(i) for i in [*group, group[0]]], pixels, waste):
             groups.remove(group)
             yield group
         elif len(groups) > OPEN_GROUPS:
@@ -92,10 +104,10 @@ def in_groups(items: Iterable[Item], size_of: Callable[[Item], Size], pixels: fl
     yield from groups
 
 
-def _fit(sizes: Sequence[Size], pixels: float) -> bool:
+def _fit(sizes: Sequence[Size], pixels: float, waste: float) -> bool:
     used = sum(w * h for w, h in sizes)
     padded = len(sizes) * max(w for w, _ in sizes) * max(h for _, h in sizes)
-    return padded <= pixels and padded - used <= MAX_WASTE * padded
+    return padded <= pixels and padded - used <= waste * padded
 
 
 def read_size(item: Read) -> Size:

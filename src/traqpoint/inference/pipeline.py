@@ -92,7 +92,9 @@ def extract_into(
     pending = [(name, path) for name, path in named if overwrite or name not in store]
     skipped = tuple(name for name, _ in named if name not in dict(pending))
     flow, failed, shrunk = flow or FlowConfig(), list[str](), 0
-    images_read = read_ahead(pending, flow.workers)
+    # Within a budget of memory, no second image waits beside the one that is worked on.
+    in_budget = getattr(getattr(extractor, "config", None), "memory", None) is not None
+    images_read = read_ahead(pending, 0 if in_budget else flow.workers)
     pixels = getattr(extractor, "batch_pixels", 0) if flow.batch is None else inf
     input_size = getattr(extractor, "input_size", lambda size: size)
     ready_made = isinstance(extractor, FeatureSource)  # in the pixels of the file, as what others write is

@@ -75,7 +75,8 @@ def _capture(source: str | int, name: str) -> Iterator[np.ndarray]:
     capture = cv2.VideoCapture(source)
     try:
         if not capture.isOpened():
-            raise ImageError(f"{name}: cannot be opened as a video (empty, damaged, or a codec that OpenCV lacks)")
+            why = "empty, damaged, or a codec that OpenCV lacks" if isinstance(source, str) else "none there, or in use"
+            raise ImageError(f"{name}: cannot be opened as a video ({why})")
         found = 0
         while True:
             ok, frame = capture.read()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -30,10 +30,22 @@ class DescriptorNetwork(nn.Module):
     """Image sides must be multiples of this."""
     output_stride: int
     """Pixels per descriptor, s."""
+    local: bool = False
+    """Whether maps come of convolutions, poolings of whole cells and `layers.upsample` alone: then a part of an image
+    gives that part of its maps, and images of other sizes may be in its batch."""
+    samples_locally: bool = True
+    """Whether `at` reads no farther than a cell of the maps from a keypoint."""
 
     def maps(self, images: Tensor, sizes: Sizes | None = None) -> tuple[Tensor, ...]:
         """What `at` reads of images: (B, C, h, w) each, covering the whole images. sizes: which part is no padding."""
         return (self(images),)
+
+    def moments(self, strips: Iterable[Tensor]) -> tuple[Tensor, Tensor] | None:
+        """What `maps` measures of a whole image, as its third argument where only a part is given; None for nothing.
+
+        strips: (..., h, W) of one image from top to bottom, h even but for the last.
+        """
+        return None
 
     def at(self, maps: Sequence[Tensor], xy: Tensor, image_size: tuple[int, int]) -> Tensor:
         """Descriptors (B, N, D) of unit norm at pixels xy (B, N, 2) of images of `image_size` (W, H)."""
@@ -57,6 +69,7 @@ class SmallDescriptor(SmallLevels, DescriptorNetwork):
 
     stride = 32
     output_stride = 4
+    local = True
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

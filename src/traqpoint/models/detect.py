@@ -105,21 +105,28 @@ def vertex(at: Callable[[int, int], Tensor]) -> Tensor:
     return torch.where(concave.unsqueeze(-1), offset, torch.zeros_like(offset)).clamp(-0.75, 0.75)
 
 
-def detect(
+class Peaks(NamedTuple):
+    """Of one image, best first: y, x (N,) pixel indices, logits (N,)."""
+
+    y: Tensor
+    x: Tensor
+    logits: Tensor
+
+
+def peaks(
     logits: Tensor,
     max_keypoints: int,
     nms_radius: int = 2,
     threshold: float = 0.0,
     prominence: float = 0.0,
     valid: Tensor | None = None,
-) -> list[Keypoints]:
-    """Keypoints of each image of a batch.
+) -> list[Peaks]:
+    """The best pixels of each image of a batch.
 
     logits: (B, 1, H, W), raw. threshold: smallest sigmoid(logit). prominence: see maxima. valid: (B, H, W) bool,
     where keypoints may lie.
     Fewer maxima than `max_keypoints` give fewer keypoints: what NMS removed stays removed.
     """
-    logits = logits.float()
     found = maxima(logits, nms_radius, prominence)
     if valid is not None:
         found = found.where(valid[found.image, found.y, found.x])
@@ -133,5 +140,19 @@ def detect(
         y, x, scores = found.y[own], found.x[own], values[own]
         # A stable sort: equal scores keep their row-by-row order, on every device.
         order = scores.sort(descending=True, stable=True).indices[:max_keypoints]
-        out.append(Keypoints(refine(logits[i, 0], y[order], x[order]), scores[order].sigmoid()))
+        out.append(Peaks(y[order], x[order], scores[order]))
     return out
+
+
+def detect(
+    logits: Tensor,
+    max_keypoints: int,
+    nms_radius: int = 2,
+    threshold: float = 0.0,
+    prominence: float = 0.0,
+    valid: Tensor | None = None,
+) -> list[Keypoints]:
+    """The `peaks` of each image of a batch as keypoints."""
+    logits = logits.float()
+    found = peaks(logits, max_keypoints, nms_radius, threshold, prominence, valid)
+    return [Keypoints(refine(logits[i, 0], y, x), values.sigmoid()) for i, (y, x, values) in enumerate(found)]

@@ -39,6 +39,8 @@ class Detector(nn.Module):
 
     stride: int
     """Image sides must be multiples of this."""
+    local: bool = False
+    """See `DescriptorNetwork.local`."""
 
 
 class PolicyNetwork(Detector):
@@ -54,6 +56,7 @@ class PolicyNetwork(Detector):
     def __init__(self, align_corners: bool = False) -> None:
         super().__init__()
         self.align_corners = align_corners
+        self.local = not align_corners
         self.block1 = _Stem(8)
         self.block2 = ResidualBlock(8, 16)
         self.block3 = ResidualBlock(16, 32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -47,7 +47,11 @@ def standardised(images: Tensor, sizes: Sizes | Tensor | None = None) -> Tensor:
     pixels = pixels.flatten(1)
     mean = _mean(pixels, share)
     # Two plain passes: torch.std takes ten times as long on a CPU.
-    deviation = _mean((pixels - mean).square(), share).sqrt()
+    return _scaled(images, mean, _mean((pixels - mean).square(), share).sqrt())
+
+
+def _scaled(images: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """mean, deviation: one for each image."""
     scale = deviation.clamp(min=LEAST_DEVIATION).reciprocal()
     shift = -mean * scale
     # One pass: of these first tensors, the largest of all, each costs as much as a convolution.
@@ -67,6 +71,7 @@ class PyramidDescriptor(DescriptorNetwork):
 
     stride = 32
     output_stride = 4
+    local = True
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -83,13 +88,27 @@ class PyramidDescriptor(DescriptorNetwork):
         self.around = _Around(sampled, shape.context, shape.offsets) if shape.offsets else None
         if self.around is not None:
             sampled += self.around.channels
+        self.samples_locally = self.around is None
         self.head = nn.Sequential(
             nn.Linear(sampled, shape.hidden), nn.ReLU(inplace=True), nn.Linear(shape.hidden, self.dim)
         )
 
-    def maps(self, images: Tensor, sizes: Sizes | Tensor | None = None) -> tuple[Tensor, ...]:
+    def moments(self, strips: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+        """Mean and deviation, (1,) each: those of `standardised`, but for the rounding of float32 sums."""
+        count, total, squares = 0, torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+        for strip in strips:
+            pixels = strip[..., ::2, ::2].double()
+            count += pixels.numel()
+            total = total.to(pixels) + pixels.sum()
+            squares = squares.to(pixels) + pixels.square().sum()
+        mean = total / count
+        return mean.float(), (squares / count - mean.square()).clamp(min=0).sqrt().float()
+
+    def maps(
+        self, images: Tensor, sizes: Sizes | Tensor | None = None, moments: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, ...]:
         """The standardised images, and features at 1/2, 1/4 and 1/8 of their resolution."""
-        image = x = standardised(images, sizes)
+        image = x = standardised(images, sizes) if moments is None else _scaled(images, *moments)
         levels = []
         for level in self.levels:
             x = level(x)
@@ -107,7 +126,7 @@ class PyramidDescriptor(DescriptorNetwork):
 
     def dense(self, maps: Sequence[Tensor]) -> Tensor:
         height, width = maps[0].shape[-2:]
-        xy = pixel_grid(height, width, self.output_stride, maps[0].device).expand(len(maps[0]), -1, -1)
+        xy = pixel_grid(height, width, self.output_stride, maps[0].device).expand(maps[0].shape[0], -1, -1)
         found = self.at(maps, xy.to(maps[0].dtype), (width, height))
         return found.transpose(1, 2).unflatten(2, (-(-height // self.output_stride), -1))
 

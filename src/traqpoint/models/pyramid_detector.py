@@ -21,6 +21,7 @@ class PyramidDetector(Detector):
     """
 
     stride = 32
+    local = True
 
     def __init__(self, widths: Sequence[int], channels: int = 8) -> None:
         """widths: channels of the maps that `PyramidDescriptor.maps` gives."""

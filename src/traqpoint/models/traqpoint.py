@@ -49,6 +49,11 @@ class TraqPoint(nn.Module):
         """Image sides must be multiples of this."""
         return max(self.detector.stride, self.descriptor.stride)
 
+    @property
+    def local(self) -> bool:
+        """See `DescriptorNetwork.local`."""
+        return self.detector.local and self.descriptor.local
+
     def dense(self, images: Tensor, sizes: Sequence[tuple[int, int]] | None = None) -> DenseOutput:
         """images (B, 3, H, W) RGB in [0, 1] of any size -> logits and descriptors, matchability if it is predicted.
 

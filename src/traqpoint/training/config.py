@@ -49,8 +49,8 @@ class LoopConfig:
     """Of the initial weights and of everything drawn afterwards."""
     device: str = "auto"
     """auto, cpu, cuda …"""
-    precision: str = "bf16"
-    """bf16 (networks under autocast; losses in float32) or float32."""
+    precision: Literal["auto", "bf16", "float32"] = "auto"
+    """bf16 (networks under autocast; losses in float32) or float32. auto: bf16 where the hardware computes in it."""
     compile: bool = False
     """Let torch.compile translate the networks: slow at first, then faster on a GPU; CPUs need a C++ compiler."""
     overfit: bool = False
@@ -75,8 +75,8 @@ class LoopConfig:
             raise ConfigError(f"workers must not be negative, got {self.workers}")
         if self.pictures_every < 0:
             raise ConfigError(f"pictures_every must not be negative, got {self.pictures_every}")
-        if self.precision not in ("bf16", "float32"):
-            raise ConfigError(f"precision must be bf16 or float32, got {self.precision!r}")
+        if self.precision not in ("auto", "bf16", "float32"):
+            raise ConfigError(f"precision must be auto, bf16 or float32, got {self.precision!r}")
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,8 @@ def _pairs(
     pairs = []
     for i, j in combinations(range(T), 2):
         warped = batch.geometry.warp(i, j, points[i])
-        drawn = Pair(describe(i, points[i]), describe(j, warped.xy).nan_to_num(0), warped.xy, warped.visible)
+        # Unknown places are no pairs; described, their NaN would reach the gradient of a perceptron even so.
+        drawn = Pair(describe(i, points[i]), describe(j, warped.xy.nan_to_num(0)), warped.xy, warped.visible)
         if taught is not None and batch.taught is not None:
             both = taught.seen[:, i] & taught.seen[:, j]
             drawn = drawn.joined(Pair(taught.student[:, i], taught.student[:, j], batch.taught.xy[:, j], both))

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from signal import SIGTERM
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from traqpoint.data.loader import Loader, batch_generator
+from traqpoint.data.loader import Loader
 from traqpoint.data.source import Source
 from traqpoint.errors import Interrupted
 from traqpoint.models.layers import channels_last
-from traqpoint.training.average import Average, MeanBuffers
+from traqpoint.training.average import Average
 from traqpoint.training.checkpoint import Checkpoints, State
 from traqpoint.training.config import LoopConfig
 from traqpoint.training.interruption import Interruption
 from traqpoint.training.log import RunLog
-from traqpoint.training.processes import mean_stats, shared
+from traqpoint.training.passes import Passes, Step
 from traqpoint.training.update import learning_rate, update
 from traqpoint.types import SequenceBatch
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-Step = Callable[[SequenceBatch, int, torch.Generator], tuple[Tensor, dict[str, float]]]
-"""(batch, updates done, generator) -> (loss, stats)."""
 Report = Callable[[int, dict[str, float]], None]
 """(updates done, numbers of the step) -> nothing."""
 Validate = Callable[[int], dict[str, float]]
@@ -78,7 +73,7 @@ def run(
     checkpoints.load(state)
     fabric.barrier()
     first = fabric.is_global_zero
-    passes = _Passes(fabric, module, step, config)
+    passes = Passes(fabric, module, step, config)
     loader = Loader(source, config.batch_size, passes.numbers(state.done), passes.all, config.seed, config.workers)
     with RunLog(out, state.done) if first else nullcontext() as log, loader, Interruption() as interruption:
         for done in range(state.done + 1, config.steps + 1):
@@ -104,70 +99,6 @@ def run(
     if first:
         _finish(looks, state)
     fabric.barrier()
-
-
-class _Passes:
-    """The batches of an update that this process makes, forth and back."""
-
-    last: SequenceBatch
-    """The latest of them."""
-
-    def __init__(self, fabric: Fabric, module: nn.Module, step: Step, config: LoopConfig) -> None:
-        self._fabric, self._step, self._config = fabric, step, config
-        self._network = shared(fabric, module)
-        self.all = config.steps * config.accumulate
-        self._own = range(fabric.global_rank, config.accumulate, fabric.world_size)
-        self._buffers = MeanBuffers(module)
-
-    def numbers(self, done: int) -> list[int]:
-        """Of all batches that this process makes after `done` updates."""
-        config = self._config
-        updates = range(done, config.steps)
-        return [(0 if config.overfit else update) * config.accumulate + k for update in updates for k in self._own]
-
-    def __call__(self, loader: Loader, done: int, stop: bool) -> tuple[Tensor, bool, dict[str, float]]:
-        """Leaves the mean gradient of update number `done`. Returns the mean loss, whether any process is to `stop`,
-        and mean stats with the seconds that data and network took."""
-        fabric, own, losses, stats, waited, began = self._fabric, self._own, [], [], 0.0, time.perf_counter()
-        self._buffers.begin()
-        for k in own:
-            asked = time.perf_counter()
-            self.last = batch = next(loader).to(fabric.device)
-            waited += time.perf_counter() - asked
-            number = (done - 1) * self._config.accumulate + k
-            seed_globals(self._config.seed, number)
-            generator = batch_generator(self._config.seed, number, part=1)
-            with fabric.no_backward_sync(self._network, enabled=k != own[-1]):
-                loss, more = self._network(partial(self._forth, batch, done - 1, generator))
-                fabric.backward(loss / len(own))
-            losses.append(loss.detach())
-            stats.append(more)
-            self._buffers.take()
-        for total in self._buffers.sums:
-            fabric.all_reduce(total, reduce_op="sum")
-        self._buffers.end(self._config.accumulate)
-        common = torch.stack([torch.stack(losses).mean(), loss.new_tensor(float(stop))])
-        loss, stops = fabric.all_reduce(common, reduce_op="mean")
-        seconds = {"data_s": waited, "step_s": time.perf_counter() - began - waited}
-        return loss, bool(stops > 0), mean_stats(fabric, [row | seconds for row in stats])
-
-    def undo(self) -> None:
-        """Forget what the last update's batches did to running statistics."""
-        self._buffers.restore()
-
-    def _forth(self, batch: SequenceBatch, done: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        low = self._config.precision == "bf16"
-        with torch.autocast(self._fabric.device.type, torch.bfloat16, enabled=low):
-            return self._step(batch, done, generator)
-
-
-def seed_globals(seed: int, number: int) -> None:
-    """What draws from no generator of its own (dropout, code of a user's) draws the same in batch `number` whenever a
-    run with `seed` makes it."""
-    own = int(np.random.SeedSequence([seed, number, 2]).generate_state(1, np.uint32)[0])
-    random.seed(own)
-    np.random.seed(own)  # noqa: NPY002  that is the generator meant
-    torch.manual_seed(own)
 
 
 @contextmanager

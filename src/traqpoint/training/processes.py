@@ -38,6 +38,8 @@ def launch(config: LoopConfig) -> Fabric:
     if not is_one_of_many():
         own = 1 if device.index is None or device.type == "cpu" else [device.index]
         return lightning.Fabric(accelerator=device.type, devices=own, plugins=[environments.LightningEnvironment()])
+    # Weights are laid out as convolutions read them, gradients as they come: only the memory's order differs.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     there, here = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
     if config.accumulate % there:
         raise ConfigError(

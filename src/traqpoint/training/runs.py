@@ -51,7 +51,7 @@ def _claim(
     """The run's folder belongs to its configuration, and to the weights of `start` and `teachers`, whose files may be
     replaced. Returns what it belongs to."""
     identity = plain(dataclasses.asdict(config))
-    del identity["changed"]
+    del identity["changed"], identity["out"]
     for name in _NUMBERLESS:
         del identity["loop"][name]
     if start is not None:

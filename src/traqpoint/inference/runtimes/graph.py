@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -50,9 +49,9 @@ INPUTS = ("images", "sizes")
 """Of that graph, in their order; of a network that ignores padding it lacks the second."""
 
 
-def arrays(images: Tensor, sizes: Sizes) -> dict[str, np.ndarray]:
-    """What the inputs get."""
-    return dict(zip(INPUTS, (images.contiguous().numpy(), torch.tensor(sizes).numpy()), strict=True))
+def inputs_of(images: Tensor, sizes: Sizes) -> dict[str, Tensor]:
+    """What they get: images (B, 3, H, W), of which the top-left sizes[i] = (W, H) pixels are no padding."""
+    return dict(zip(INPUTS, (images.contiguous(), torch.tensor(sizes)), strict=True))
 
 
 def write_network(model: TraqPoint, path: Path) -> Path:
@@ -96,9 +95,25 @@ def write_graph(
             )
         except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise WeightsError(f"{path}: this network cannot become a graph ({reason})") from None
+            raise WeightsError(f"this network cannot become a graph ({reason})") from None
+        _declare(partial, module, example, free)
         write_metadata(partial, metadata)
     return path
+
+
+def _declare(
+    path: Path, module: nn.Module, example: Mapping[str, Tensor], free: Mapping[str, Mapping[int, str]]
+) -> None:
+    """Write into the file how long those dimensions of the outputs are that are not free: the tracer forgets some."""
+    onnx = optional.load("onnx")
+    graph = onnx.load(path)
+    with torch.no_grad():
+        found = module(*example.values())
+    for entry, value in zip(graph.graph.output, found, strict=True):
+        for i, dimension in enumerate(entry.type.tensor_type.shape.dim):
+            if i not in free[entry.name]:
+                dimension.dim_value = value.shape[i]
+    onnx.save(graph, path)
 
 
 @contextlib.contextmanager

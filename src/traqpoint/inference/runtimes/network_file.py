@@ -8,10 +8,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from traqpoint.image import list_images, read_image, resize_long_side, to_tensor
+from traqpoint.image import list_images, pad_to_multiple, read_image, resize_long_side, to_tensor
 from traqpoint.inference.config import CALIBRATIONS, ExtractorConfig
 from traqpoint.inference.runtimes.cache import cached
-from traqpoint.inference.runtimes.graph import check_network, write_network
+from traqpoint.inference.runtimes.graph import check_network, inputs_of, write_network
 from traqpoint.inference.runtimes.quantize import quantize
 from traqpoint.models.traqpoint import TraqPoint
 
@@ -33,7 +33,9 @@ def network_file(model: TraqPoint, config: ExtractorConfig) -> Path:
     if precision == "float32":
         return plain
     made_of = (model.sha256, precision, config.calibration_images, _stamp(config.calibration_images))
-    return cached(made_of, lambda path: quantize(plain, path, images_of(config.calibration_images), model.stride))
+    images = images_of(config.calibration_images)
+    examples = (inputs_of(pad_to_multiple(x, model.stride)[None], [(x.shape[-1], x.shape[-2])]) for x in images)
+    return cached(made_of, lambda path: quantize(plain, path, examples))
 
 
 def images_of(name: str) -> Iterable[Tensor]:

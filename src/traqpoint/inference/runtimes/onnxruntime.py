@@ -7,7 +7,7 @@ from torch import Tensor
 
 from traqpoint import optional
 from traqpoint.inference.config import ExtractorConfig
-from traqpoint.inference.runtimes.graph import arrays
+from traqpoint.inference.runtimes.graph import inputs_of
 from traqpoint.inference.runtimes.network_file import network_file
 from traqpoint.inference.runtimes.runtime import Runtime
 from traqpoint.models.descriptor import Sizes
@@ -28,8 +28,8 @@ def build(model: TraqPoint, config: ExtractorConfig) -> Runtime:
     inputs = [entry.name for entry in session.get_inputs()]
 
     def dense(images: Tensor, sizes: Sizes) -> tuple[tuple[Tensor, ...], Tensor]:
-        given = arrays(images, sizes)
-        logits, *maps = map(torch.from_numpy, session.run(None, {name: given[name] for name in inputs}))
+        given = inputs_of(images, sizes)
+        logits, *maps = map(torch.from_numpy, session.run(None, {name: given[name].numpy() for name in inputs}))
         return tuple(maps), logits
 
     return dense

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from traqpoint import optional
 from traqpoint.inference.config import ExtractorConfig
-from traqpoint.inference.runtimes.graph import arrays
+from traqpoint.inference.runtimes.graph import inputs_of
 from traqpoint.inference.runtimes.network_file import network_file
 from traqpoint.inference.runtimes.runtime import Runtime
 from traqpoint.models.descriptor import Sizes
@@ -50,7 +50,7 @@ def build(model: TraqPoint, config: ExtractorConfig) -> Runtime:
         shape = tuple(images.shape)
         seen[shape] += 1
         request = of_shape(shape) if seen[shape] > 1 else of_any_shape()
-        inputs = list(arrays(images, sizes).values())[: len(request.model_inputs)]
+        inputs = [value.numpy() for value in inputs_of(images, sizes).values()][: len(request.model_inputs)]
         # Its inputs are read where they are; its outputs are copied, for the next image is written over them.
         found = request.infer(inputs, share_inputs=True, share_outputs=False)
         logits, *maps = map(torch.from_numpy, found.to_tuple())

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from torch import Tensor
 
 from traqpoint import optional
 from traqpoint.files import atomic
-from traqpoint.image import pad_to_multiple
-from traqpoint.inference.runtimes.graph import arrays, quiet, write_metadata
+from traqpoint.inference.runtimes.graph import quiet, write_metadata
 
 
-def quantize(source: Path, path: Path, images: Iterable[Tensor], stride: int) -> Path:
-    """Write the graph `source` (see `graph.write_network`) with its convolutions in int8.
+def quantize(source: Path, path: Path, examples: Iterable[Mapping[str, Tensor]]) -> Path:
+    """Write the graph `source` with its convolutions in int8.
 
-    images: (3, H, W) each. Weights get a scale per channel, in 7 bits: processors without VNNI add two products in
-    16 bits, which 8 would overflow. As QuantizeLinear and DequantizeLinear, which ONNX Runtime and OpenVINO both read.
+    examples: inputs by name; those that it lacks are left out. Weights get a scale per channel, in 7 bits: processors
+    without VNNI add two products in 16 bits, which 8 would overflow. As QuantizeLinear and DequantizeLinear, which ONNX
+    Runtime and OpenVINO both read.
     """
     optional.load("onnxruntime")
     quantization = optional.load("onnxruntime.quantization")
     preprocess = optional.load("onnxruntime.quantization.shape_inference").quant_pre_process
 
     names = [entry.name for entry in optional.load("onnx").load(source).graph.input]
-    given = (arrays(pad_to_multiple(image, stride)[None], [(image.shape[-1], image.shape[-2])]) for image in images)
-    inputs = ({name: values[name] for name in names} for values in given)
+    inputs = ({name: values[name].numpy() for name in names} for values in examples)
     Reader = type("Reader", (quantization.CalibrationDataReader,), {"get_next": lambda self: next(inputs, None)})
 
     with atomic(path) as partial, quiet():
