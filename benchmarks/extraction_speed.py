@@ -2,7 +2,8 @@
 
     python benchmarks/extraction_speed.py --peers PEERS --out benchmarks/results/extraction_speed.json
 
-PEERS: a folder with xfeat_folded.pth. Includes NMS, top-k and descriptor sampling, not reading the file.
+PEERS: a folder with xfeat_folded.pth, and for --runtimes with xfeat_640x480.onnx, XFeat's network alone. Includes NMS,
+top-k and descriptor sampling, not reading the file.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 import tyro
 from torch import Tensor
 
+from traqpoint import optional
 from traqpoint.data.worlds.textures import procedural_textures
 from traqpoint.evaluation.methods.method import build_method
 from traqpoint.files import write_json
@@ -47,17 +50,20 @@ class Options:
     """Rounds; every method runs once in each, three times over."""
     threads: int = 1
     """CPU threads."""
+    runtimes: tuple[str, ...] = ()
+    """Besides PyTorch: backends, or backend:precision."""
     out: Path | None = None
     """Write the table with its protocol here, as JSON."""
 
 
-def built(network: str | ModelConfig, max_keypoints: int, memory: str | None = None) -> Extractor:
+def built(network: str | ModelConfig, max_keypoints: int, memory: str | None = None, **runtime: str) -> Extractor:
     """With weights of that name or path; else the network of that name, untrained, whose every maximum counts."""
-    options = {"max_keypoints": max_keypoints, "long_side": None, "memory": memory, "device": "cpu"}
+    options = {"max_keypoints": max_keypoints, "long_side": None, "memory": memory, "device": "cpu", **runtime}
     if isinstance(network, str):
         if network in available() or network not in MODELS:
             return Extractor(network, **options)
         network = MODELS[network]
+    torch.manual_seed(0)
     model = TraqPoint(network).train()
     model.dense(torch.rand(2, 3, 64, 64))  # give the running statistics something to hold
     return Extractor(model.eval(), prominence=0.0, **options)
@@ -81,6 +87,35 @@ def parts(name: str, image: Tensor, max_keypoints: int) -> dict[str, Callable[[]
     }
 
 
+class XFeatGraph(torch.nn.Module):
+    """XFeat's network in ONNX Runtime, in the place of kornia's: what is before and after it stays kornia's."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        super().__init__()
+        onnxruntime = optional.load("onnxruntime")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """images (1, 3, 480, 640) -> features, keypoints' cells, reliability."""
+        grey = images.mean(dim=1, keepdim=True)  # the file normalises
+        return tuple(torch.from_numpy(found) for found in self.session.run(None, {"x": grey.numpy()}))
+
+
+def in_runtimes(options: Options, image: Tensor) -> dict[str, Callable[[], object]]:
+    """XFeat and ours in the other runtimes."""
+    graph = build_method("XFeat", options.max_keypoints, peers=options.peers, device="cpu")
+    graph.model.net = XFeatGraph(options.peers / "xfeat_640x480.onnx", options.threads)  # type: ignore[attr-defined]
+    timed: dict[str, Callable[[], object]] = {"XFeat (ONNX Runtime, kornia behind it)": lambda: graph(image)}
+    for name in options.weights:
+        for runtime in options.runtimes:
+            backend, _, precision = runtime.partition(":")
+            extractor = built(name, options.max_keypoints, backend=backend, precision=precision or "float32")
+            timed[f"{name} {backend} {extractor.config.precision}"] = partial(extractor, image)
+    return timed
+
+
 def main(options: Options) -> None:
     torch.set_num_threads(options.threads)
     side = max(options.width, options.height)
@@ -91,6 +126,8 @@ def main(options: Options) -> None:
     timed: dict[str, Callable[[], object]] = {"XFeat (kornia)": lambda: xfeat(image)}
     for name in options.weights:
         timed |= parts(name, image, options.max_keypoints)
+    if options.runtimes:
+        timed |= in_runtimes(options, image)
     timed |= {"SIFT (OpenCV)": lambda: sift(image), "ORB (OpenCV)": lambda: orb(image)}
     seconds: dict[str, list[float]] = {name: [] for name in timed}
     with torch.inference_mode():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -31,12 +32,21 @@ class Evaluation(Benchmark):
     """Folder with the weights of other methods; without it kornia downloads them."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
+    backend: str = "torch"
+    """Of our weights: torch, onnxruntime, openvino; see extract."""
+    precision: Literal["float32", "bf16", "int8"] = "float32"
+    """Of our weights, in that backend."""
+    calibration_images: str = "worlds"
+    """int8: a folder of images that the scales are taken from, or worlds, which are rendered."""
 
     def run(self) -> int:
         from traqpoint.evaluation.result import markdown_table
         from traqpoint.evaluation.run import run_benchmark
 
-        tables = run_benchmark(self, self.methods, self.out, peers=self.peers, device=self.device, bar=progress_bar)
+        ours = {name: getattr(self, name) for name in ("backend", "precision", "calibration_images")}
+        tables = run_benchmark(
+            self, self.methods, self.out, peers=self.peers, device=self.device, bar=progress_bar, **ours
+        )
         for results in tables.values():
             print(markdown_table(results))
         return 0

@@ -25,20 +25,21 @@ def run_benchmark(
     peers: Path | None = None,
     device: str = "auto",
     bar: Bar = no_bar,
+    **ours: Any,
 ) -> dict[str, list[Result]]:
     """Judge every method: variant of the benchmark -> results of the methods in their order.
 
     methods: names as `build_method` takes them, an Extractor, or anything else that maps an image to Features (see
     `as_method`). out: a folder that gets ``predictions/<method>``, ``<variant>/<method>/result.json``,
     ``<variant>/table.md`` and pictures; what is finished there with the same settings is loaded, not judged again.
-    None keeps all in memory. peers, device: see `build_method`.
+    None keeps all in memory. peers, device, ours: see `build_method`.
     Raises ConfigError for no methods, or two of the same label.
     """
     if not methods:
         raise ConfigError("at least one method is needed")
     limits = (benchmark.max_keypoints, benchmark.long_side)
     built = [
-        build_method(m, *limits, peers, device) if isinstance(m, str) else as_method(m, *limits, device)
+        build_method(m, *limits, peers, device, **ours) if isinstance(m, str) else as_method(m, *limits, device)
         for m in methods
     ]
     labels = [label(method) for method in built]

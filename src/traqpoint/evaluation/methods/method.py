@@ -43,6 +43,7 @@ def build_method(
     long_side: int | None = None,
     peers: Path | None = None,
     device: str = "auto",
+    **ours: Any,
 ) -> Method:
     """The method called `name`.
 
@@ -50,7 +51,8 @@ def build_method(
     of kornia.feature; "features:PATH", an npz folder or hloc HDF5 file computed elsewhere; "KEYPOINTS+DESCRIPTORS",
     keypoints of weights of ours described by others or by a teacher; "module:build" or "file.py:build", a function of
     your own with METHODS' arguments. peers: folder with the weights of other methods;
-    without it kornia downloads its own. Raises ConfigError for an unknown name, or if your code fails or builds nothing
+    without it kornia downloads its own. ours: more options of the Extractor, for our weights.
+    Raises ConfigError for an unknown name, or if your code fails or builds nothing
     that can be called, WeightsError for weights that are missing or damaged.
     """
     if name.startswith("features:"):
@@ -68,7 +70,7 @@ def build_method(
             f"{name}: no such method; known are {known}, kornia:CLASS, features:PATH, weight files, "
             "KEYPOINTS+DESCRIPTORS, and your own as module:build"
         )
-    return Extractor(name, max_keypoints=max_keypoints, long_side=long_side, device=device)
+    return Extractor(name, max_keypoints=max_keypoints, long_side=long_side, device=device, **ours)
 
 
 def as_method(
