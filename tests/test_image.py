@@ -12,9 +12,11 @@ from traqpoint import optional
 from traqpoint.errors import DataError, ImageError, MissingDependencyError
 from traqpoint.image import (
     expand_images,
+    first_size,
     list_images,
     pad_to_multiple,
     read_image,
+    read_orientation,
     resize_long_side,
     shrunk,
     to_tensor,
@@ -207,6 +209,25 @@ def test_a_missing_library_names_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "poselib", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'traqpoint\[eval\]'"):
         optional.load("poselib")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_the_orientation_of_a_file_is_read(tmp_path, suffix):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture(64, 96)).save(tmp_path / f"a{suffix}", exif=exif)
+    Image.fromarray(picture(64, 96)).save(tmp_path / f"b{suffix}")
+    assert read_orientation(tmp_path / f"a{suffix}") == 6 and read_orientation(tmp_path / f"b{suffix}") == 1
+    assert read_image(tmp_path / f"a{suffix}").shape == (96, 64, 3)
+    assert first_size([tmp_path / f"a{suffix}"]) == (96, 64)
+
+
+def test_photographs_that_cannot_be_read_are_told(tmp_path):
+    write_image(tmp_path / "a.png", picture(8, 8))
+    (tmp_path / "IMG_1.HEIC").touch()
+    (tmp_path / "IMG_2.HEIC").touch()
+    with pytest.warns(UserWarning, match=r"IMG_1\.HEIC and 1 more: this format cannot be read"):
+        assert list_images(tmp_path) == [tmp_path / "a.png"]
 
 
 def test_a_picture_is_shrunk_to_the_bit_without_its_tensor():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,11 +14,18 @@ from torch import Tensor
 
 from traqpoint import optional
 from traqpoint.errors import DataError, ImageError
+from traqpoint.geometry.orientation import UPRIGHT, is_sideways
 
 Picture = np.ndarray | Tensor
 """uint8 (H, W, 3) RGB, as files have it, or float (3, H, W) in [0, 1], as networks want it: four times the memory."""
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".bmp", ".webp"})
+
+
+_ORIENTATION = 0x0112
+"""EXIF's tag."""
+_UNREADABLE = frozenset({".heic", ".heif", ".avif", ".dng", ".cr2", ".cr3", ".nef", ".arw"})
+"""Photographs that OpenCV does not decode: left out, and told."""
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -27,6 +35,19 @@ def read_image(path: str | Path) -> np.ndarray:
     missing, empty, truncated or not an image.
     """
     return _decode(read_image_file(path), str(path))
+
+
+def read_orientation(path: str | Path) -> int:
+    """EXIF's orientation, from 1 (upright) to 8, of an image file that can be read; 1 where there is none."""
+    image = optional.load("PIL.Image")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large images, and of odd EXIF
+            with image.open(path) as file:
+                found = file.getexif().get(_ORIENTATION, UPRIGHT)
+    except (OSError, ValueError, SyntaxError, image.DecompressionBombError):  # a format, or a size, not for Pillow
+        return UPRIGHT
+    return found if found in range(1, 9) else UPRIGHT
 
 
 def read_image_file(path: str | Path) -> bytes:
@@ -93,23 +114,33 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
 
 
 def list_images(folder: str | Path) -> list[Path]:
-    """All image files below `folder`, sorted by path. Raises DataError if there are none."""
+    """All image files below `folder`, sorted by path. Raises DataError if there are none.
+
+    Warns of photographs of formats that cannot be read.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    unreadable = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _UNREADABLE)
+    if unreadable:
+        more = f" and {len(unreadable) - 1} more" if len(unreadable) > 1 else ""
+        warnings.warn(f"{unreadable[0]}{more}: this format cannot be read; convert to JPEG or PNG", stacklevel=2)
     if not paths:
         raise DataError(f"{folder}: no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in this folder")
     return paths
 
 
 def first_size(paths: Iterable[str | Path]) -> tuple[int, int]:
-    """(W, H) of the first image that can be read. Raises ImageError, the first one's, if none can."""
+    """(W, H) of the first image that can be read, as its file has it: before EXIF's orientation.
+
+    Raises ImageError, the first one's, if none can.
+    """
     errors: list[ImageError] = []
     for path in paths:
         try:
             height, width = read_image(path).shape[:2]
-            return width, height
+            return (height, width) if is_sideways(read_orientation(path)) else (width, height)
         except ImageError as error:
             errors.append(error)
     raise errors[0] if errors else ImageError("no image is given")

@@ -18,7 +18,7 @@ from traqpoint.io.stores import open_features, open_matches
 from traqpoint.matching.config import MatcherConfig
 from traqpoint.matching.run import build_matcher
 from traqpoint.progress import Bar, no_bar
-from traqpoint.sfm.config import MappingConfig
+from traqpoint.sfm.config import MATCHER, MappingConfig
 from traqpoint.sfm.mapping import Reconstruction, reconstruct
 from traqpoint.types import Features
 
@@ -36,10 +36,11 @@ def photos_to_model(
     """The sparse models of image files and folders in ``out/sparse/0, 1, …``, the largest first.
 
     Beside them: features.h5 and matches.h5 (hloc's formats) and database.db (COLMAP's). Unreadable images are told in
-    the notes and the rest goes on. bar: opens a progress bar by its name. Raises ConfigError if `out` holds results of
-    other settings, and `overwrite` is not set.
+    the notes and the rest goes on. matcher: by default `sfm.config.MATCHER`. bar: opens a progress bar by its name.
+    Raises ConfigError if `out` holds results of other settings, and `overwrite` is not set; DataError for fewer than
+    two images that can be used.
     """
-    out = Path(out)
+    out, matcher = Path(out), matcher or MATCHER
     named = dict(name_images(images))
     build_matcher(matcher)  # what it lacks is told before anything is extracted
     with bar("extract") as progress:
@@ -48,14 +49,16 @@ def photos_to_model(
         usable = [name for name in named if name in features]
     if not usable:
         raise DataError(f"none of {len(named)} images can be used: {extraction.failed[0]}")
+    if len(usable) < 2:
+        failed = f"; {extraction.failed[0]}" if extraction.failed else ""
+        raise DataError(f"{usable[0]}: a model needs two images or more, and this is the only one{failed}")
     chosen = select_pairs(usable, pairs or PairsConfig())
     device = getattr(getattr(extractor, "config", None), "device", "cpu")
     with bar("match") as progress:
         matching = match_pairs(out / "features.h5", chosen, out / "matches.h5", matcher, device, overwrite, progress)
     with (
-        bar("map") as progress,
         closing(open_features(out / "features.h5")) as features,
         closing(open_matches(out / "matches.h5")) as matches,
     ):
-        found = reconstruct(named, features, matches, chosen, out, config, None, overwrite, progress)
+        found = reconstruct(named, features, matches, chosen, out, config, None, overwrite, bar)
     return replace(found, notes=(*extraction.failed, *matching.failed, *found.notes))

@@ -12,7 +12,7 @@ import tyro
 from traqpoint.cli.common import ExtractorOptions, part, progress_bar
 from traqpoint.inference.config import PairsConfig
 from traqpoint.matching.config import MatcherConfig
-from traqpoint.sfm.config import MappingConfig
+from traqpoint.sfm.config import MATCHER, MappingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Sfm(ExtractorOptions, PairsConfig, MappingConfig):
     """Image files, and folders of which all images below are taken."""
     out: Path
     """Folder for features.h5, matches.h5, database.db, and the models in sparse/0 (the largest), sparse/1, ..."""
-    matcher: MatcherConfig = dataclasses.field(default_factory=MatcherConfig)
+    matcher: MatcherConfig = dataclasses.field(default_factory=lambda: MATCHER)
     """How two images are matched."""
     overwrite: bool = False
     """Replace what other settings left in --out."""
@@ -46,8 +46,9 @@ class Sfm(ExtractorOptions, PairsConfig, MappingConfig):
             print(f"traqpoint: warning: {note}", file=sys.stderr)
         stats = found.stats
         line = f"{self.out if found.path is None else found.path}: {stats['registered']:.0f} of {stats['images']:.0f}"
-        print(
-            f"{line} images registered, {stats['points']:.0f} points, mean track length "
-            f"{stats['mean_track_length']:.2f}, reprojection error {stats['reprojection_error_px']:.2f} px"
+        points = (
+            f", {stats['points']:.0f} points, mean track length {stats['mean_track_length']:.2f}, reprojection error "
+            f"{stats['reprojection_error_px']:.2f} px"
         )
+        print(f"{line} images registered{points if found.path is not None else ''}")
         return 0 if found.path is not None else 1

@@ -24,6 +24,7 @@ from traqpoint.inference.images import Images, Read, in_groups, name_images, rea
 from traqpoint.inference.pairs import Pair, without_repeats
 from traqpoint.inference.settings import describe_extractor, settings_path
 from traqpoint.inference.source import FeatureSource, by_name
+from traqpoint.inference.stored import in_file_pixels
 from traqpoint.inference.writer import Writer
 from traqpoint.io.stores import FeatureStore, Format, MatchStore, find_features, resolve_output
 from traqpoint.matching.config import MatcherConfig
@@ -64,7 +65,8 @@ def extract_folder(
     `batch_pixels`, images of about one size with so many pixels in all go to its `batch` together. Decoding, the
     extractor and writing overlap.
     format: a key of FORMATS, or None to go by the suffix of `out`. Names are paths relative to the one folder
-    given, or to the common parent; a mapping name -> path brings its own. Bad images are collected in the outcome and
+    given, or to the common parent; a mapping name -> path brings its own. Keypoints are in the pixels of the file as it
+    is, before EXIF's orientation. Bad images are collected in the outcome and
     the rest goes on. Raises ConfigError if `out` holds results of another configuration, DataError if the disk is full.
     """
     chosen, out = resolve_output(Path(out), format)
@@ -95,6 +97,7 @@ def extract_into(
     images_read = read_ahead(pending, 0 if in_budget else flow.workers)
     pixels = getattr(extractor, "batch_pixels", 0) if flow.batch is None else inf
     input_size = getattr(extractor, "input_size", lambda size: size)
+    ready_made = isinstance(extractor, FeatureSource)  # in the pixels of the file, as what others write is
     with Writer(store) as writer:
 
         def report() -> None:
@@ -106,7 +109,7 @@ def extract_into(
                 if isinstance(features, TraqPointError):
                     failed.append(_line(features, path))
                 else:
-                    writer.put(name, features, path)
+                    writer.put(name, features if ready_made else in_file_pixels(features, path), path)
                     shrunk += features.found_at not in (None, features.image_size)
                 report()
         writer.drain()

@@ -228,7 +228,6 @@ def _pycolmap_camera(image_size: tuple[int, int], image_path: str | Path | None,
         # A ValueError is a format that COLMAP cannot read, WebP for one: no EXIF then.
         with suppress(ValueError):
             guess = pycolmap.infer_camera_from_image(image_path)
-            # Our pixels are upright; EXIF's focal length is in pixels of the longer side either way.
             known = guess.has_prior_focal_length
             focal = guess.mean_focal_length() * max(width, height) / max(guess.width, guess.height)
     out = pycolmap.Camera.create_from_model_name(0, "SIMPLE_RADIAL", focal, width, height)

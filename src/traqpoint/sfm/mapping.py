@@ -14,16 +14,21 @@ from typing import Any
 import numpy as np
 
 from traqpoint import optional
-from traqpoint.errors import ImageError
+from traqpoint.errors import DataError, ImageError
 from traqpoint.files import atomic, claim, remove_partials
 from traqpoint.geometry.camera import Camera
-from traqpoint.image import read_image
+from traqpoint.geometry.orientation import stored_image
+from traqpoint.image import read_image, read_orientation
 from traqpoint.inference.pairs import Pair
 from traqpoint.io.colmap_model import NO_POINT, ColmapModel, model_from_pycolmap, read_model
 from traqpoint.io.stores import FeatureStore, MatchStore
-from traqpoint.progress import Progress
+from traqpoint.progress import Bar, Progress, no_bar
 from traqpoint.sfm.config import MappingConfig
 from traqpoint.sfm.verification import build_database, read_stamp, seeded, stamp_path, write_stamp
+
+RELAXED = 1.0, 2.0
+"""Share of forward motion at most and degrees between rays at least, of the first two images, where COLMAP's 0.95 and
+16 (which it halves twice by itself) find none: with these, all of 51 frames of a car's ride are registered."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +56,27 @@ def reconstruct(
     config: MappingConfig | None = None,
     cameras: Mapping[str, Camera] | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    bar: Bar = no_bar,
 ) -> Reconstruction:
     """Sparse models of `images` (name -> file) in ``out/sparse/0, 1, ...``, the largest first.
 
     features, matches: what extraction and matching wrote for those names; pairs without matches and images without
     features are told in the notes. cameras: known calibrations by name, for all images or none. A finished model of
     the same settings and inputs is read, not made again; one of other inputs is replaced. That no two images fit
-    together is a result, with 0 images registered. progress: called with (registered, all).
-    Raises ConfigError if `out` holds a model of other settings, and `overwrite` is not set.
+    together is a result, with 0 images registered. bar: opens the progress of "verify", in pairs, and of "map", in
+    images. Raises ConfigError if `out` holds a model of other settings, and `overwrite` is not set, DataError for fewer
+    than two images.
     """
     config = config or MappingConfig()
+    if len(images) < 2:
+        raise DataError(f"a model needs two images or more, got {len(images)}: {next(iter(images), 'none')}")
     out = Path(out)
-    database = build_database(images, features, matches, pairs, out / "database.db", config, cameras)
-    return map_database(database, images, out, config, cameras is not None, overwrite, progress)
+    with bar("verify") as progress:
+        database = build_database(
+            images, features, matches, pairs, out / "database.db", config, cameras, None, progress
+        )
+    with bar("map") as progress:
+        return map_database(database, images, out, config, cameras is not None, overwrite, progress)
 
 
 def map_database(
@@ -95,9 +107,11 @@ def map_database(
     remove_partials(sparse)
     run = _global if config.mapper == "global" else _incremental
     with TemporaryDirectory(".partial", ".sparse.", out) as work, seeded(config):
-        models = run(database, Path(work), config, known_cameras, len(images), progress)
+        models, told = run(database, Path(work), config, known_cameras, len(images), progress)
+    told += [note for model in models for note in _without_broken_cameras(model)]
+    models = [model for model in models if model.num_reg_images() > 1]
     models.sort(key=lambda model: (model.num_reg_images(), model.num_points3D()), reverse=True)
-    notes = list(inputs["notes"])
+    notes = [*inputs["notes"], *told]
     if not models:
         notes.append("no two images fit together: 0 images are registered")
     elif models[0].num_reg_images() < len(images):
@@ -137,43 +151,70 @@ def model_stats(model: ColmapModel | None, num_images: int) -> dict[str, float]:
 def _database_stats(database: Path) -> dict[str, float]:
     with closing(optional.load("pycolmap").Database.open(database)) as db:
         return {
-            "verified_pairs": float(db.num_verified_image_pairs()),
+            # Not num_verified_image_pairs, which counts those that were rejected too.
+            "verified_pairs": float(len(db.read_two_view_geometry_num_inliers()[0])),
             "inlier_matches": float(db.num_inlier_matches()),
         }
 
 
+def _without_broken_cameras(model: Any) -> list[str]:
+    """Takes out the images whose camera came out as none can be, which would make the whole model unreadable; notes.
+
+    Limits of focal length and distortion are those by which COLMAP's incremental mapper leaves images out.
+    """
+    broken = []
+    for image in [model.images[i] for i in model.reg_image_ids()]:
+        camera = model.cameras[image.camera_id]
+        if not np.isfinite(camera.params).all() or camera.has_bogus_params(0.1, 10.0, 1.0):
+            broken.append((image.name, image.frame_id))
+    for frame in dict.fromkeys(frame for _, frame in broken):
+        model.deregister_frame(frame)
+    names = ", ".join(name for name, _ in broken[:3]) + (", ..." if len(broken) > 3 else "")
+    return [f"{len(broken)} images left out, whose camera could not be estimated: {names}"] if broken else []
+
+
 def _incremental(
     database: Path, out: Path, config: MappingConfig, known_cameras: bool, total: int, progress: Progress | None
-) -> list[Any]:
+) -> tuple[list[Any], list[str]]:
     pycolmap = optional.load("pycolmap")
     options = pycolmap.IncrementalPipelineOptions()
     options.random_seed, options.num_threads = config.seed, config.num_threads
-    # COLMAP reads neither EXIF's orientation nor every format that we do: points are coloured by us.
+    # COLMAP does not read every format that we do: points are coloured by us.
     options.extract_colors = False
     if known_cameras:
         options.ba_refine_focal_length = options.ba_refine_extra_params = False
-    count = 0
 
-    def registered(images: int) -> None:
-        nonlocal count
-        count = min(count + images, total)
-        if progress is not None:
-            progress(count, total)
+    def attempt() -> list[Any]:
+        count = 0
 
-    models = pycolmap.incremental_mapping(
-        database,
-        out,
-        out,
-        options,
-        initial_image_pair_callback=lambda: registered(2),
-        next_image_callback=lambda: registered(1),
-    )
-    return list(models.values())
+        def registered(images: int) -> None:
+            nonlocal count
+            count = min(count + images, total)
+            if progress is not None:
+                progress(count, total)
+
+        models = pycolmap.incremental_mapping(
+            database,
+            out,
+            out,
+            options,
+            initial_image_pair_callback=lambda: registered(2),
+            next_image_callback=lambda: registered(1),
+        )
+        return list(models.values())
+
+    if models := attempt():
+        return models, []
+    options.mapper.init_max_forward_motion, options.mapper.init_min_tri_angle = RELAXED
+    return attempt(), [
+        "no pair of images is a good beginning (too little parallax, or the camera moved along its view): tried again "
+        "with any motion and angles from 2 degrees"
+    ]
 
 
 def _global(
     database: Path, out: Path, config: MappingConfig, known_cameras: bool, total: int, progress: Progress | None
-) -> list[Any]:
+) -> tuple[list[Any], list[str]]:
     pycolmap = optional.load("pycolmap")
     options = pycolmap.GlobalPipelineOptions()
     options.random_seed, options.num_threads = config.seed, config.num_threads
@@ -189,7 +230,7 @@ def _global(
     models = list(pycolmap.global_mapping(database, out, out, options).values())
     if progress is not None:
         progress(max((model.num_reg_images() for model in models), default=0), total)
-    return models
+    return models, []
 
 
 def _colour(reconstruction: Any, images: Mapping[str, Path]) -> None:
@@ -198,7 +239,7 @@ def _colour(reconstruction: Any, images: Mapping[str, Path]) -> None:
     colours, count = np.zeros((len(model.xyz), 3)), np.zeros((len(model.xyz), 1))
     for name, image in model.images.items():
         try:
-            pixels = read_image(images[name])
+            pixels = stored_image(read_image(images[name]), read_orientation(images[name]))
         except ImageError:
             continue
         height, width = pixels.shape[:2]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from traqpoint.inference.pairs import Pair, without_repeats
 from traqpoint.io.colmap_db import ColmapDatabase, ColmapMatches
 from traqpoint.io.colmap_model import ColmapModel
 from traqpoint.io.stores import FeatureStore, MatchStore
+from traqpoint.progress import Progress
 from traqpoint.sfm.config import MappingConfig
 from traqpoint.types import Matches
 
@@ -39,12 +42,13 @@ def build_database(
     config: MappingConfig,
     cameras: Mapping[str, Camera] | None = None,
     cam_from_world: Mapping[str, Tensor] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """The COLMAP database at `path` with all features, matches and their geometric verification.
 
     cam_from_world: (4, 4) float64 by name, if poses are known: matches are verified by them, within COLMAP's threshold,
-    instead of by RANSAC. It needs `cameras`. A finished database with the same content is left alone. Raises DataError
-    if `cameras` lacks an image.
+    instead of by RANSAC. It needs `cameras`. A finished database with the same content is left alone. progress: called
+    with (verified, all) pairs. Raises DataError if `cameras` lacks an image.
     """
     missing = [name for name in images if cameras is not None and name not in cameras]
     if missing:
@@ -78,10 +82,7 @@ def build_database(
                         store.write_verified(a, b, kept)
             num_matched = len(store)
         if cam_from_world is None:
-            with seeded(config) as pycolmap:
-                verifier, two_view = pycolmap.GeometricVerifierOptions(), pycolmap.TwoViewGeometryOptions()
-                verifier.num_threads, two_view.ransac.random_seed = config.num_threads, config.seed
-                pycolmap.geometric_verification(partial, verifier, two_view_geometry_options=two_view)
+            _verify(partial, config, num_matched, progress or (lambda done, total: None))
     notes = []
     if len(keypoints) < len(images):
         notes.append(f"{len(images) - len(keypoints)} of {len(images)} images have no features")
@@ -89,6 +90,38 @@ def build_database(
         notes.append(f"{len(pairs) - num_matched} of {len(pairs)} pairs have no matches")
     write_stamp(stamp, {"content": content, "notes": notes})
     return path
+
+
+def _verify(database: Path, config: MappingConfig, total: int, progress: Progress) -> None:
+    """Geometric verification by COLMAP's threads, watched from beside: it has no way to tell how far it is."""
+    done = Event()
+
+    def watch() -> None:
+        while not done.wait(0.25):
+            progress(_num_verified(database), total)
+
+    watcher = Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        with seeded(config) as pycolmap:
+            verifier, two_view = pycolmap.GeometricVerifierOptions(), pycolmap.TwoViewGeometryOptions()
+            verifier.num_threads, two_view.ransac.random_seed = config.num_threads, config.seed
+            two_view.ransac.max_num_trials, two_view.min_inlier_ratio = config.max_trials, config.min_inlier_ratio
+            two_view.ransac.min_num_trials = min(two_view.ransac.min_num_trials, config.max_trials)
+            pairing = pycolmap.ExistingMatchedPairingOptions()
+            pairing.batch_size = 32  # results are written, and so can be counted, at the end of a batch
+            pycolmap.geometric_verification(database, verifier, pairing, two_view)
+    finally:
+        done.set()
+        watcher.join()
+    progress(total, total)
+
+
+def _num_verified(database: Path) -> int:
+    """Pairs that are through, whatever came of them; COLMAP's own counts would have to share its connection."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        return int(db.execute("SELECT COUNT(*) FROM two_view_geometries").fetchone()[0])
+    return 0
 
 
 def agreeing(
@@ -161,7 +194,7 @@ def _content(
     cameras: Mapping[str, Camera] | None,
 ) -> str:
     """A hash of all that goes into the database."""
-    digest = hashlib.sha256(f"{config.cameras} {config.seed}".encode())
+    digest = hashlib.sha256(f"{config.cameras} {config.seed} {config.max_trials} {config.min_inlier_ratio}".encode())
     for name in images:
         digest.update(f"\n{name}".encode())
         if cameras is not None:  # all digits: a tensor prints four

@@ -112,7 +112,10 @@ class SfmBenchmark(Benchmark, PairsConfig):
             raise DataError("known cameras need a truth to take them from")
         cameras = true_cameras(images, truth, found.features) if self.known_cameras and truth is not None else None
         mapper = next(name for name in self.mappers if variant in ("", name))
-        config = MappingConfig(mapper=mapper, cameras=self.cameras, seed=self.seed, num_threads=1)
+        # Verification as COLMAP has it: that is the protocol, whatever `traqpoint sfm` does.
+        config = MappingConfig(
+            mapper=mapper, cameras=self.cameras, seed=self.seed, num_threads=1, max_trials=10_000, min_inlier_ratio=0.0
+        )
         with found.workplace(out) as (shared, own):
             database = shared / "database.db"  # mappers share the verified matches
             build_database(images, found.features, found.matches, self.data.pairs, database, config, cameras)
