@@ -162,7 +162,7 @@ def test_a_network_that_cannot_become_a_graph_says_so(pyramid, tmp_path, monkeyp
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("graph", "network"), [("full", "traqpoint-s"), ("dense", "pyramid")])
+@pytest.mark.parametrize(("graph", "network"), [("full", "traqpoint-s"), ("full", "pyramid"), ("dense", "pyramid")])
 def test_openvinos_files_find_what_the_network_finds(request, graph, network, tmp_path):
     pytest.importorskip("openvino")
     model = request.getfixturevalue(network) if network == "pyramid" else network

@@ -52,10 +52,10 @@ def standardised(images: Tensor, sizes: Sizes | Tensor | None = None) -> Tensor:
 
 def _scaled(images: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
     """mean, deviation: one for each image."""
-    scale = deviation.clamp(min=LEAST_DEVIATION).reciprocal()
-    shift = -mean * scale
+    # A reciprocal right behind these is lost by OpenVINO 2026.4.1, which makes one kernel of sum, root, limit and it.
+    scale = deviation.clamp(min=LEAST_DEVIATION).view(-1, 1, 1, 1).reciprocal()
     # One pass: of these first tensors, the largest of all, each costs as much as a convolution.
-    return torch.addcmul(shift.view(-1, 1, 1, 1), images, scale.view(-1, 1, 1, 1))
+    return torch.addcmul(-mean.view(-1, 1, 1, 1) * scale, images, scale)
 
 
 def _mean(values: Tensor, share: Tensor | None) -> Tensor:
