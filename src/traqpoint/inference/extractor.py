@@ -46,7 +46,10 @@ class Extractor:
     """
 
     def __init__(self, weights: str | Path | TraqPoint = "traqpoint-s", **options) -> None:
-        """weights: packaged name, path, or a model, which stays as it is. options: ExtractorConfig."""
+        """weights: packaged name, path, or a model, which stays as it is. options: ExtractorConfig.
+
+        Raises ConfigError for unknown or impossible options, WeightsError for weights that are missing or damaged.
+        """
         unknown = set(options) - set(ExtractorConfig.__dataclass_fields__)
         if unknown:
             raise ConfigError(f"unknown option {', '.join(sorted(unknown))}")

@@ -44,6 +44,7 @@ class Reconstruction:
     notes: tuple[str, ...]
 
     def model(self) -> ColmapModel | None:
+        """The model, read from `path`; None if nothing fitted together."""
         return None if self.path is None else read_model(self.path)
 
 
