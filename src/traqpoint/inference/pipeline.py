@@ -18,7 +18,7 @@ import numpy as np
 
 from traqpoint.device import resolve_device
 from traqpoint.errors import ConfigError, DataError, FormatError, ImageError, TraqPointError
-from traqpoint.files import claim, read_settings
+from traqpoint.files import claim, locked, read_settings
 from traqpoint.inference.config import FlowConfig
 from traqpoint.inference.images import Images, Read, in_groups, name_images, read_ahead, read_size
 from traqpoint.inference.pairs import Pair, without_repeats
@@ -71,7 +71,7 @@ def extract_folder(
     """
     chosen, out = resolve_output(Path(out), format)
     named = name_images(images)
-    with closing(chosen.features(out, "a")) as store:
+    with locked(out), closing(chosen.features(out, "a")) as store:
         store.check_names(name for name, _ in named)
         config = {"verb": "extract", "format": chosen.name, "extractor": describe_extractor(extractor)}
         claim(out, settings_path(out), config, bool(store.names()), overwrite, store.clear)
@@ -153,7 +153,7 @@ def match_pairs(
         chosen = _chosen(store, pairs)
         target = _match_output(source, out, format)
         settings = settings_path(target.with_suffix(f".matches{target.suffix}") if format.is_one_file else target)
-        with closing(format.matches(target, "a")) as matches:
+        with locked(target), closing(format.matches(target, "a")) as matches:
             matches.check_names(_names(chosen))
             config = {
                 "verb": "match",
