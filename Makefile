@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test clean
+.PHONY: demo test test-lowest clean
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -14,6 +14,11 @@ demo: .venv/bin/python
 test: .venv/bin/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m pytest -n auto
+
+# The oldest pycolmap that the extra sfm allows.
+test-lowest: .venv/bin/python
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]' pycolmap==4.0.0
+	$(BIN)/python -m pytest tests/sfm tests/io tests/evaluation/benchmarks tests/cli/test_sfm_verbs.py
 
 clean:
 	rm -rf .venv demo

@@ -6,6 +6,7 @@ Each step comes twice: between paths, where results of two configurations never 
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -199,7 +200,7 @@ def _match(
         except FormatError as error:
             return error
 
-    done, skipped, failed = [], [], {}
+    done, skipped, failed, found = [], [], {}, 0
     for number, (a, b) in enumerate(pairs, start=1):
         if not overwrite and (a, b) in matches:
             skipped.append(f"{a} {b}")
@@ -209,10 +210,16 @@ def _match(
                 if isinstance(value, FormatError):
                     failed[name] = _line(value, name)
             if isinstance(first, Features) and isinstance(second, Features):
-                matches.write(a, b, matcher(first, second), len(first))
+                between = matcher(first, second)
+                matches.write(a, b, between, len(first))
+                found += len(between)
                 done.append(f"{a} {b}")
         if progress is not None:
             progress(number, len(pairs))
+    if done and not found:
+        warnings.warn(
+            f"not one match in {len(done)} pairs: other weights, or a stricter matcher than meant?", stacklevel=3
+        )
     return Outcome(tuple(done), tuple(skipped), tuple(failed.values()))
 
 

@@ -13,7 +13,7 @@ def read_lines(path: str | Path) -> list[str]:
     try:
         return Path(path).read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
-        raise FormatError(f"{path}: not a text file") from None
+        raise FormatError(f"{path}: cannot be read (not a text file)") from None
     except OSError as error:
         raise FormatError(f"{path}: cannot be read ({error.strerror})") from None
 
