@@ -190,7 +190,7 @@ def test_every_field_of_a_configuration_is_read_by_some_code(name):
 
 
 ROOMS = {path.parent.relative_to(PACKAGE).as_posix() for path in FILES}
-BESIDE = {"architecture", "benchmarks", "examples"}
+BESIDE = {"architecture", "benchmarks", "docs", "examples"}
 """Folders of tests of something else than a room of the package."""
 
 
