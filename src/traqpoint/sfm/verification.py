@@ -106,15 +106,25 @@ def _verify(database: Path, config: MappingConfig, total: int, progress: Progres
         with seeded(config) as pycolmap:
             verifier, two_view = pycolmap.GeometricVerifierOptions(), pycolmap.TwoViewGeometryOptions()
             verifier.num_threads, two_view.ransac.random_seed = config.num_threads, config.seed
-            two_view.ransac.max_num_trials, two_view.min_inlier_ratio = config.max_trials, config.min_inlier_ratio
+            two_view.ransac.max_num_trials = config.max_trials
             two_view.ransac.min_num_trials = min(two_view.ransac.min_num_trials, config.max_trials)
             pairing = pycolmap.ExistingMatchedPairingOptions()
             pairing.batch_size = 32  # results are written, and so can be counted, at the end of a batch
             pycolmap.geometric_verification(database, verifier, pairing, two_view)
+            _reject(database, config.min_inlier_ratio, pycolmap)
     finally:
         done.set()
         watcher.join()
     progress(total, total)
+
+
+def _reject(database: Path, min_inlier_ratio: float, pycolmap: Any) -> None:
+    """Delete geometries of too few of their pair's matches; COLMAP has this option, and heeds it since 4.2 only."""
+    with closing(pycolmap.Database.open(database)) as db, pycolmap.DatabaseTransaction(db):
+        for pair, count in zip(*db.read_two_view_geometry_num_inliers(), strict=True):
+            a, b = pycolmap.pair_id_to_image_pair(pair)
+            if count < min_inlier_ratio * len(db.read_matches(a, b)):
+                db.delete_two_view_geometry(a, b)
 
 
 def _num_verified(database: Path) -> int:
