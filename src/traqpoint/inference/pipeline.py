@@ -100,10 +100,13 @@ def extract_into(
     input_size = getattr(extractor, "input_size", lambda size: size)
     ready_made = isinstance(extractor, FeatureSource)  # in the pixels of the file, as what others write is
     with Writer(store) as writer:
+        told = -1
 
         def report() -> None:
+            nonlocal told
+            told = len(writer.finished) + len(failed)
             if progress is not None:
-                progress(len(writer.finished) + len(failed), len(pending))
+                progress(told, len(pending))
 
         for group in in_groups(images_read, lambda item: input_size(read_size(item)), pixels, flow.batch or inf):
             for (name, path, _), features in zip(group, _extracted(group, extractor), strict=True):
@@ -114,7 +117,8 @@ def extract_into(
                     shrunk += features.found_at not in (None, features.image_size)
                 report()
         writer.drain()
-        report()
+        if told < len(writer.finished) + len(failed) or not pending:
+            report()
     finished = set(writer.finished)
     return Outcome(tuple(name for name, _ in pending if name in finished), skipped, tuple(failed), shrunk=shrunk)
 
