@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow coverage docs dist clean
+.PHONY: demo test test-lowest test-slow coverage docs dist clean
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -14,6 +14,11 @@ demo: .venv/bin/python
 test: .venv/bin/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m pytest -n auto
+
+# The oldest pycolmap that the extra sfm allows.
+test-lowest: .venv/bin/python
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]' pycolmap==4.0.0
+	$(BIN)/python -m pytest tests/sfm tests/io tests/evaluation/benchmarks tests/cli/test_sfm_verbs.py
 
 # What `make test` leaves out: every command of the documents, a wheel in an environment of its own, killed trainings.
 test-slow: .venv/bin/python
