@@ -35,8 +35,8 @@ def test_packaged_weights_say_their_licence_by_its_spdx_name(name):
 
 
 def test_continuous_integration_runs_what_ci_run_does():
-    steps = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())["jobs"]["test"]["steps"]
-    assert steps[-1]["run"] == "bash .ci/run"
+    jobs = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())["jobs"]
+    assert "bash .ci/run" in [step.get("run") for step in jobs["test"]["steps"]]
 
 
 @pytest.fixture(scope="module")
