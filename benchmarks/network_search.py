@@ -77,7 +77,7 @@ def training(name: str, options: Options) -> DescriptorTraining:
         LoopConfig(options.steps, 8, learning_rate=2e-3, precision="float32", seed=options.seed),
         DescriptorConfig(losses=(("cosine", 4.0), ("contrast", 1.0)), points_per_frame=0),
         TeachersConfig(("edgepoint2-E64", "edgepoint2-M64"), options.peers, options.cache or options.out / "teachers"),
-        ModelConfig(descriptor, detector="pyramid"),
+        model=ModelConfig(descriptor, detector="pyramid"),
     )
 
 

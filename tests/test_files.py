@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from traqpoint.errors import ConfigError, FormatError
-from traqpoint.files import atomic, claim, plain, read_settings, remove_partials, write_json, write_settings
+from traqpoint.files import atomic, claim, locked, plain, read_settings, remove_partials, write_json, write_settings
 from traqpoint.models import weights
 
 
@@ -121,3 +121,27 @@ def test_settings_come_back_as_plain_values(tmp_path):
     assert read.pop("version")
     assert read == plain({"sizes": (1, 2), "rate": 1e-05, "path": Path("a"), "none": None})
     assert read == {"sizes": [1, 2], "rate": 1e-05, "path": "a", "none": None}
+
+
+WRITER = """
+import sys
+from traqpoint.files import locked
+with locked(sys.argv[1]):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_two_processes_never_write_one_output(tmp_path, kind):
+    out = tmp_path / "new" / ("a.h5" if kind == "file" else "a")
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, out], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "locked\n"
+        with pytest.raises(ConfigError, match=r"a(\.h5)?: another process is writing there"), locked(out):
+            pass
+        other.kill()
+    with locked(out), pytest.raises(ConfigError), locked(out):
+        pass
+    assert list(out.parent.iterdir()) == []

@@ -119,7 +119,7 @@ def stage_1(options: Options) -> DescriptorTraining:
         # Where there is no photograph for the teachers, the drawn points alone are contrasted.
         DescriptorConfig(losses=(("cosine", 4.0), ("contrast", 1.0)), points_per_frame=128),
         TeachersConfig(TEACHERS, options.peers, options.cache or options.out / "teachers"),
-        MODELS[f"pyramid-{options.size}"],
+        model=MODELS[f"pyramid-{options.size}"],
     )
 
 

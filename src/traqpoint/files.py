@@ -59,6 +59,30 @@ def remove_partials(path: Path) -> None:
         _remove(left)
 
 
+@contextmanager
+def locked(out: str | Path) -> Iterator[None]:
+    """Nobody else writes `out`, a file or a folder, as long as this lasts; the system ends it with the process.
+
+    Raises ConfigError if another process, or an outer block, is at it.
+    """
+    from filelock import FileLock, Timeout  # 40 ms: only who writes needs it
+
+    out = Path(out).absolute()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out.with_name(f".{out.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ConfigError(
+            f"{out}: another process is writing there; wait for it to end, or choose another output"
+        ) from None
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
 def write_json(path: str | Path, content: Any, **options: Any) -> None:
     """Write `content` as indented JSON. options: of json.dumps."""
     with atomic(path) as partial:

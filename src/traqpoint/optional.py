@@ -7,7 +7,7 @@ from types import ModuleType
 
 from traqpoint.errors import MissingDependencyError
 
-_EXTRA = {
+EXTRAS = {
     "pycolmap": "sfm",
     "poselib": "eval",
     "matplotlib": "viz",
@@ -20,6 +20,7 @@ _EXTRA = {
     "openvino": "openvino",
     "huggingface_hub": "hub",
 }
+"""Module that not everyone needs -> the extra of the package that brings it."""
 
 
 def load(name: str) -> ModuleType:
@@ -33,7 +34,7 @@ def load(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        extra = _EXTRA.get(name.split(".")[0])
+        extra = EXTRAS.get(name.split(".")[0])
         if extra is None:
             raise
         raise MissingDependencyError(f"{name} is not installed: pip install 'traqpoint[{extra}]'") from error

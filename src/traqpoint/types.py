@@ -62,6 +62,7 @@ class Features:
         return self.keypoints.shape[0]
 
     def to(self, device: Device) -> Features:
+        """The same on `device`."""
         keypoints, scores, descriptors = (x.to(device) for x in (self.keypoints, self.scores, self.descriptors))
         return Features(keypoints, scores, descriptors, self.image_size, self.found_at)
 
@@ -148,7 +149,9 @@ class Geometry(Protocol):
         """(B, H, W) bool: pixels of `frame` that show the scene, and not padding."""
         ...
 
-    def to(self, device: Device) -> Geometry: ...
+    def to(self, device: Device) -> Geometry:
+        """The same on `device`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -201,6 +204,7 @@ class SequenceBatch:
 
     @property
     def num_frames(self) -> int:
+        """T, the frames of each sequence."""
         return self.images.shape[1]
 
     def to(self, device: Device) -> SequenceBatch:

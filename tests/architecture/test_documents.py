@@ -5,29 +5,23 @@ import dataclasses
 import importlib
 import operator
 import re
-import shlex
 import types
 import typing
 from functools import cache
-from pathlib import Path
 
 import pytest
+from documents import PAGES, ROOT, SHELL, blocks, commands, name_of
 
 import traqpoint as tp
 from traqpoint.cli.main import VERBS
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "traqpoint"
-PAGES = [
-    *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "benchmarks/README.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
-]
 FOLDERS = ("src", "tests", "docs", "benchmarks", "examples")
 OURS = {path.name for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file()}
 PLACEHOLDERS = {"file.py", "my.py", "FILE.yaml", "config.yaml"}
 """Names that stand for a file of the reader's, or are written by a run."""
 
-pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+pages = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
 def text_of(page):
@@ -37,11 +31,6 @@ def text_of(page):
 def prose(page):
     """The page without its blocks of code."""
     return re.sub(r"^```.*?^```", "", text_of(page), flags=re.MULTILINE | re.DOTALL)
-
-
-def blocks(page, language):
-    found = re.findall(r"^```(\w*)\n(.*?)^```", text_of(page), re.MULTILINE | re.DOTALL)
-    return [block for kind, block in found if kind == language]
 
 
 def exists(path):
@@ -119,7 +108,7 @@ def is_there(dotted):
 
 @pages
 def test_what_a_block_of_python_imports_exists(page):
-    for block in blocks(page, "python"):
+    for block in (text for language, text in blocks(page) if language == "python"):
         for node in ast.walk(ast.parse(block)):
             if isinstance(node, ast.ImportFrom) and node.module.startswith("traqpoint"):
                 module = importlib.import_module(node.module)
@@ -143,14 +132,13 @@ def options_of(kind, prefix="--"):
 @cache
 def options(verb):
     module, name = VERBS[verb][0].split(":")
-    return {"--help", "--config", "--preset", *options_of(getattr(importlib.import_module(module), name))}
-
-
-def commands(page):
-    """The commands of the page's blocks, each as its words, without comments."""
-    for block in blocks(page, ""):
-        for line in block.replace("\\\n", " ").splitlines():
-            yield shlex.split(line.replace("[", " ").replace("]", " "), comments=True)
+    return {
+        "--help",
+        "--config",
+        "--preset",
+        "--tyro-print-completion",
+        *options_of(getattr(importlib.import_module(module), name)),
+    }
 
 
 def verb_of(words):
@@ -159,7 +147,8 @@ def verb_of(words):
 
 @pages
 def test_every_command_has_a_verb_and_options_that_there_are(page):
-    for words in commands(page):
+    shell = (text for language, text in blocks(page) if language in SHELL)
+    for words in (words for text in shell for words in commands(text) if words != ["traqpoint", "--version"]):
         given = [word.partition("=")[0] for word in words if re.match(r"--[a-z]", word)]
         if words[:1] == ["traqpoint"]:
             verb = verb_of(words[1:])

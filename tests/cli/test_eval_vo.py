@@ -1,6 +1,7 @@
 """``traqpoint eval vo`` and ``traqpoint vo`` on a rendered ride past two walls."""
 
 import json
+import sys
 
 import cv2
 import numpy as np
@@ -102,7 +103,20 @@ def test_bad_input_is_one_line(ride, tmp_path, capsys):
     (tmp_path / "camera.txt").write_text("500\n")
     command = ["vo", str(ride / "image_0"), "--calibration", str(tmp_path / "camera.txt"), "--out", str(tmp_path / "o")]
     assert main(command) == 1
-    assert "camera.txt:1: expected 4 or 8 or 9 numbers, got 1" in capsys.readouterr().err
+    assert "camera.txt:1: expected 3 or 4 or 8 or 9 numbers, got 1" in capsys.readouterr().err
+
+
+def test_a_video_has_seconds_and_a_missing_library_is_told_before_the_work(ride, tmp_path, capsys, monkeypatch):
+    writer = cv2.VideoWriter(str(tmp_path / "ride.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (WIDTH, HEIGHT))
+    for image in sorted((ride / "image_0").iterdir())[:3]:
+        writer.write(cv2.imread(str(image)))
+    writer.release()
+    assert vo(ride, tmp_path / "ride.avi", tmp_path / "out") == 0
+    assert read_tum(tmp_path / "out" / "path_tum.txt").timestamps.tolist() == pytest.approx([0, 0.1, 0.2])
+    capsys.readouterr()
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert vo(ride, ride / "image_0", tmp_path / "other") == 1
+    assert "matplotlib is not installed" in capsys.readouterr().err and not (tmp_path / "other").exists()
 
 
 def test_a_path_that_is_wholly_lost_is_told_and_exits_with_1(ride, tmp_path, capsys):

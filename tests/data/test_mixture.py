@@ -239,11 +239,17 @@ def _children():
     return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
 
 
-def test_a_run_without_workers_is_another_run(tmp_path):
+def test_a_run_may_go_on_without_workers_and_is_the_same(tmp_path):
     photos = pictures(tmp_path / "photos")
-    train_descriptor(training(photos, tmp_path / "a", 1, workers=1))
-    with pytest.raises(ConfigError, match="another configuration"):
-        train_descriptor(training(photos, tmp_path / "a", 1, workers=0))
+
+    def stop(step, stats):
+        if step == 5:  # the last checkpoint was after step 3
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_descriptor(training(photos, tmp_path / "a", 6, workers=1), stop)
+    went_on = train_descriptor(training(photos, tmp_path / "a", 6, workers=0))
+    assert same(state(went_on), state(train_descriptor(training(photos, tmp_path / "b", 6, workers=1))))
 
 
 def test_negative_workers_are_refused():

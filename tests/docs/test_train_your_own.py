@@ -1,9 +1,6 @@
 """docs/train_your_own.md from top to bottom, on a small film of a rendered room and two updates a stage."""
 
-import re
-import shlex
-from pathlib import Path
-
+import documents
 import pytest
 import torch
 
@@ -15,14 +12,13 @@ from traqpoint.data.worlds.source import Worlds
 from traqpoint.image import write_image
 from traqpoint.io.video import VideoWriter
 
-PAGE = Path(__file__).parents[2] / "docs" / "train_your_own.md"
+PAGE = documents.ROOT / "docs" / "train_your_own.md"
 
 
 def commands():
     """The arguments of each traqpoint command of the page."""
-    for block in re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL):
-        for line in block.replace("\\\n", " ").splitlines():
-            program, *arguments = shlex.split(line)
+    for _, block in documents.blocks(PAGE):
+        for program, *arguments in documents.commands(block):
             assert program == "traqpoint"
             yield arguments
 
@@ -45,6 +41,7 @@ def inputs(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_page_runs_from_top_to_bottom(inputs, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = {"FILM": str(inputs / "film.mp4"), "PHOTOS": str(inputs / "photos")}
@@ -56,6 +53,8 @@ def test_the_page_runs_from_top_to_bottom(inputs, tmp_path, monkeypatch, capsys)
             arguments += ["--loop.steps", "2", "--loop.device", "cpu"]
         elif arguments[0] in ("data", "eval", "extract", "sfm"):
             arguments += ["--device", "cpu"]
+        if arguments[0] == "sfm":  # keypoints of two updates fit nowhere: here it is the option that is tried
+            arguments[arguments.index("--weights") + 1] = "traqpoint-s"
         assert main(arguments) == 0, (arguments, capsys.readouterr().err)
         ran.append(" ".join(arguments[:2] if arguments[0] in ("data", "train", "eval", "export") else arguments[:1]))
     assert ran == [

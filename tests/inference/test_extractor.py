@@ -170,3 +170,10 @@ def test_a_model_in_memory_stays_as_it_is():
     assert model.training and all(parameter.requires_grad for parameter in model.parameters())
     assert set(model.state_dict()) == set(before)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_weights_whose_detector_was_never_trained_are_told():
+    model = TraqPoint()
+    model.metadata = {"stage": "descriptor"}
+    with pytest.warns(UserWarning, match="stage 1, whose detector was never trained"):
+        Extractor(model, device="cpu")

@@ -12,7 +12,7 @@ from traqpoint.inference.pairs import exhaustive_pairs, sequential_pairs
 from traqpoint.inference.pipeline import extract_folder, match_pairs
 from traqpoint.io.npz import load_features
 from traqpoint.io.stores import FORMATS, open_matches
-from traqpoint.matching.config import MatcherConfig, MutualConfig
+from traqpoint.matching.config import DualSoftmaxConfig, MatcherConfig, MutualConfig
 from traqpoint.matching.mutual import match
 
 
@@ -117,3 +117,9 @@ def test_names_that_look_alike_in_a_match_file_are_refused(tmp_path, panorama, c
     source = extract_folder(tmp_path / "photos", tmp_path / "f.h5", corner_extractor()).out
     with pytest.raises(DataError, match="cannot be told apart"):
         match_pairs(source, exhaustive_pairs)
+
+
+def test_a_run_without_a_single_match_is_told(features):
+    impossible = MatcherConfig("dual-softmax", dual_softmax=DualSoftmaxConfig(0.001, min_probability=0.9))
+    with pytest.warns(UserWarning, match="not one match in 6 pairs"):
+        match_pairs(features("npz"), exhaustive_pairs, matcher=impossible, device="cpu")

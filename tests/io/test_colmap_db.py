@@ -1,5 +1,6 @@
 """COLMAP databases, read back and reconstructed by pycolmap."""
 
+import os
 import shutil
 
 import numpy as np
@@ -143,3 +144,15 @@ def test_colmap_reconstructs_a_scene_from_the_database(tmp_path):
     assert len(models) == 1 and models[0].num_reg_images() == 6
     assert models[0].num_points3D() >= 70
     assert models[0].compute_mean_reprojection_error() < 0.01
+
+
+def test_a_database_in_a_folder_that_is_read_only_is_told_so(tmp_path, monkeypatch):
+    ColmapDatabase(tmp_path / "a.db").close()
+
+    def refuse(path):
+        raise RuntimeError("attempt to write a readonly database")
+
+    monkeypatch.setattr(pycolmap.Database, "open", refuse)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(FormatError, match=r"a\.db: its folder is read-only"):
+        ColmapDatabase(tmp_path / "a.db")

@@ -1,3 +1,4 @@
+import warnings
 from functools import partial
 
 import pytest
@@ -29,6 +30,7 @@ def trained(input_dim=16):
             for block in (layer.self_attn, layer.cross_attn):
                 block.ffn[3].weight.zero_()
                 block.ffn[3].bias.zero_()
+                block.ffn[1].bias.fill_(0.01)
         for assignment in net.log_assignment:
             assignment.final_proj.weight.copy_(20 * torch.eye(32))
             assignment.matchability.bias.fill_(9.0)
@@ -120,3 +122,12 @@ def test_files_that_are_not_lightglues_are_refused(tmp_path, path):
 def test_a_probability_above_one_is_refused(path):
     with pytest.raises(ConfigError):
         LightGlue(path, min_score=2)
+
+
+def test_weights_that_were_never_trained_are_told(tmp_path, path):
+    torch.save(network(16).state_dict(), tmp_path / "fresh.pth")
+    with pytest.warns(UserWarning, match=r"fresh\.pth: LightGlue that was never trained"):
+        LightGlue(tmp_path / "fresh.pth")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        LightGlue(path)

@@ -29,3 +29,12 @@ def test_a_camera_that_stands_still_can_be_drawn_and_nothing_cannot(tmp_path):
     assert (tmp_path / "deep" / "still.png").is_file()
     with pytest.raises(DataError, match="no path to plot"):
         plot_paths({}, tmp_path / "none.png")
+
+
+def test_a_ride_uphill_is_seen_from_above(tmp_path):
+    """It climbs more than it turns: the axis of least extent would be x, and the picture one from the side."""
+    hill = np.array([[0.0, 0, 0], [0.1, -0.4, 1], [0, -0.8, 2]])
+    turn = np.array([[0.0, 0, 0], [0.1, 0, 1], [0, 0, 2]])
+    for name, path in (("hill", hill), ("turn", turn)):
+        plot_paths({"SIFT": path}, tmp_path / f"{name}.png", up="y")
+    assert (read_image(tmp_path / "hill.png") == read_image(tmp_path / "turn.png")).all()

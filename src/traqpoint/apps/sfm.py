@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from traqpoint.errors import DataError
+from traqpoint.files import locked
 from traqpoint.inference.config import PairsConfig
 from traqpoint.inference.images import Images, name_images
 from traqpoint.inference.pairs import select_pairs
@@ -40,7 +41,20 @@ def photos_to_model(
     Raises ConfigError if `out` holds results of other settings, and `overwrite` is not set; DataError for fewer than
     two images that can be used.
     """
-    out, matcher = Path(out), matcher or MATCHER
+    with locked(out):
+        return _photos_to_model(images, Path(out), extractor, pairs, matcher or MATCHER, config, overwrite, bar)
+
+
+def _photos_to_model(
+    images: Images,
+    out: Path,
+    extractor: Callable[[np.ndarray], Features],
+    pairs: PairsConfig | None,
+    matcher: MatcherConfig,
+    config: MappingConfig | None,
+    overwrite: bool,
+    bar: Bar,
+) -> Reconstruction:
     named = dict(name_images(images))
     build_matcher(matcher)  # what it lacks is told before anything is extracted
     with bar("extract") as progress:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 
+import torch
+
+from traqpoint import optional
 from traqpoint.data.testsets.odometry import read_image_sequence
 from traqpoint.errors import ConfigError
 from traqpoint.evaluation.benchmarks.odometry import OdometryBenchmark
 from traqpoint.evaluation.result import Result
-from traqpoint.files import atomic
+from traqpoint.files import atomic, locked
 from traqpoint.image import list_images, write_image
 from traqpoint.inference.extractor import Extractor
 from traqpoint.io.trajectory import Trajectory
-from traqpoint.io.video import read_frames
+from traqpoint.io.video import frame_rate, read_frames
 from traqpoint.progress import Bar, no_bar
 from traqpoint.viz.paths import plot_paths
 
@@ -33,18 +36,24 @@ def images_to_path(
 
     source: a folder of images in order of their names, or a video, whose frames are kept in ``out/frames``. Of these
     every `every`-th one is used, `max_frames` at most. calibration: see `io.calibration`. Without truth
-    the unit of length is the first step. Raises ConfigError if `out` holds features of other settings.
+    the unit of length is the first step. Timestamps are seconds of a video, else what the names of the images say
+    (`data.testsets.odometry.times_of`). Raises ConfigError if `out` holds features of other settings.
     """
     if every < 1 or (max_frames is not None and max_frames < 2):
         raise ConfigError(f"need every >= 1 and max_frames >= 2, got {every} and {max_frames}")
+    optional.load("matplotlib")  # of the picture at the end: that it is missing is told before the work
     source, out = Path(source), Path(out)
-    paths = list_images(source)[::every][:max_frames] if source.is_dir() else _frames(source, out, every, max_frames)
-    sequence = read_image_sequence(paths, calibration)
-    with bar("vo") as progress:
+    if source.is_dir():
+        sequence = read_image_sequence(list_images(source)[::every][:max_frames], calibration)
+    else:
+        paths = _frames(source, out, every, max_frames)
+        seconds = torch.tensor([int(path.stem) for path in paths], dtype=torch.float64) / frame_rate(source)
+        sequence = read_image_sequence(paths, calibration, seconds)
+    with locked(out), bar("vo") as progress:
         result = odometry.on(sequence).judge(extractor, out, progress)
     result.save(out / "result.json")
     centres = Trajectory.from_arrays(result.arrays["timestamps"], result.arrays["estimate"]).centres
-    plot_paths({result.method: centres.numpy()}, out / "path.png", unit="first step", title=source.name)
+    plot_paths({result.method: centres.numpy()}, out / "path.png", unit="first step", title=source.name, up="y")
     return result
 
 

@@ -29,6 +29,8 @@ class ExtractorOptions(ExtractorConfig):
     """The ExtractorConfig as options of a verb."""
 
     def extractor(self) -> Extractor:
+        """What the options describe."""
+
         from traqpoint.inference.extractor import Extractor
 
         return Extractor(**asdict(part(self, ExtractorConfig)))

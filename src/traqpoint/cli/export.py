@@ -20,6 +20,7 @@ class Export(ExportConfig):
     """Packaged name or path of a .safetensors file."""
 
     def options(self) -> dict:
+        """The fields of the ExportConfig, by their names."""
         return asdict(part(self, ExportConfig))
 
 

@@ -61,6 +61,7 @@ def read_overlay(kind: type, path: Path, below: dict[str, Any] | None = None) ->
 
     below: values that lie under the file's. A mapping for a field that is a configuration itself changes only what it
     names, however deep; the rest is as it lies below, or as `kind` has it by default.
+    Raises ConfigError naming the file, and the key if one is unknown or its value does not fit.
     """
     import yaml
 

@@ -24,7 +24,8 @@ class Vo(ExtractorOptions):
     source: tyro.conf.Positional[Path]
     """Video file, or folder of images in order of their names."""
     calibration: Path
-    """Text file: fx fy cx cy [k1 k2 p1 p2 [k3]], as OpenCV has them."""
+    """Text file fx fy cx cy [k1 k2 p1 p2 [k3]], or K in three rows, as OpenCV has them; KITTI's calib.txt; OpenCV's or
+    ROS's YAML; a COLMAP model."""
     out: Path
     """Folder for the results, features and matches; a second run goes on where the first one stopped."""
     mode: Literal["frame", "keyframe"] = "keyframe"

@@ -90,7 +90,10 @@ class HomographyConfig:
             raise ConfigError(f"need ramp and ramp_from in [0, 1], got {self.ramp}, {self.ramp_from}")
 
     def milder(self, difficulty: float) -> HomographyConfig:
-        """Rotation, scale, shift, perspective, turns and change of light by this share of what they are."""
+        """Rotation, scale, shift, perspective, turns and change of light by this share of what they are.
+
+        Raises ConfigError for a negative share.
+        """
         if not difficulty >= 0:
             raise ConfigError(f"difficulty must not be negative, got {difficulty}")
         linear = ("rotation_degrees", "translation", "perspective", "photometric")

@@ -40,6 +40,7 @@ class Agreement:
 
     @property
     def holds(self) -> bool:
+        """Whether both are as near as a file must come."""
         return self.share >= LEAST_SHARE and self.cosine >= LEAST_COSINE
 
     def __str__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,7 +47,10 @@ class Extractor:
     """
 
     def __init__(self, weights: str | Path | TraqPoint = "traqpoint-s", **options) -> None:
-        """weights: packaged name, path, or a model, which stays as it is. options: ExtractorConfig."""
+        """weights: packaged name, path, or a model, which stays as it is. options: ExtractorConfig.
+
+        Raises ConfigError for unknown or impossible options, WeightsError for weights that are missing or damaged.
+        """
         unknown = set(options) - set(ExtractorConfig.__dataclass_fields__)
         if unknown:
             raise ConfigError(f"unknown option {', '.join(sorted(unknown))}")
@@ -54,6 +58,10 @@ class Extractor:
         self.config = ExtractorConfig(weights=name, **options)
         self.device = device_of(self.config)
         model = copy.deepcopy(weights) if isinstance(weights, TraqPoint) else TraqPoint.from_pretrained(weights)
+        if model.metadata.get("stage") == "descriptor":
+            warnings.warn(
+                f"{name}: weights of stage 1, whose detector was never trained: train policy next", stacklevel=2
+            )
         self.model = model.folded().to(self.device)
         self.runtime = build_runtime(self.model, self.config)
         self._tiles = None if self.config.memory is None else Tiles(self.model, self.runtime, self.config, self.device)

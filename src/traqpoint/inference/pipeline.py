@@ -6,6 +6,7 @@ Each step comes twice: between paths, where results of two configurations never 
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 
 from traqpoint.device import resolve_device
 from traqpoint.errors import ConfigError, DataError, FormatError, ImageError, TraqPointError
-from traqpoint.files import claim, read_settings
+from traqpoint.files import claim, locked, read_settings
 from traqpoint.inference.config import FlowConfig
 from traqpoint.inference.images import Images, Read, in_groups, name_images, read_ahead, read_size
 from traqpoint.inference.pairs import Pair, without_repeats
@@ -71,7 +72,7 @@ def extract_folder(
     """
     chosen, out = resolve_output(Path(out), format)
     named = name_images(images)
-    with closing(chosen.features(out, "a")) as store:
+    with locked(out), closing(chosen.features(out, "a")) as store:
         store.check_names(name for name, _ in named)
         config = {"verb": "extract", "format": chosen.name, "extractor": describe_extractor(extractor)}
         claim(out, settings_path(out), config, bool(store.names()), overwrite, store.clear)
@@ -99,10 +100,13 @@ def extract_into(
     input_size = getattr(extractor, "input_size", lambda size: size)
     ready_made = isinstance(extractor, FeatureSource)  # in the pixels of the file, as what others write is
     with Writer(store) as writer:
+        told = -1
 
         def report() -> None:
+            nonlocal told
+            told = len(writer.finished) + len(failed)
             if progress is not None:
-                progress(len(writer.finished) + len(failed), len(pending))
+                progress(told, len(pending))
 
         for group in in_groups(images_read, lambda item: input_size(read_size(item)), pixels, flow.batch or inf):
             for (name, path, _), features in zip(group, _extracted(group, extractor), strict=True):
@@ -113,7 +117,8 @@ def extract_into(
                     shrunk += features.found_at not in (None, features.image_size)
                 report()
         writer.drain()
-        report()
+        if told < len(writer.finished) + len(failed) or not pending:
+            report()
     finished = set(writer.finished)
     return Outcome(tuple(name for name, _ in pending if name in finished), skipped, tuple(failed), shrunk=shrunk)
 
@@ -153,7 +158,7 @@ def match_pairs(
         chosen = _chosen(store, pairs)
         target = _match_output(source, out, format)
         settings = settings_path(target.with_suffix(f".matches{target.suffix}") if format.is_one_file else target)
-        with closing(format.matches(target, "a")) as matches:
+        with locked(target), closing(format.matches(target, "a")) as matches:
             matches.check_names(_names(chosen))
             config = {
                 "verb": "match",
@@ -199,7 +204,7 @@ def _match(
         except FormatError as error:
             return error
 
-    done, skipped, failed = [], [], {}
+    done, skipped, failed, found = [], [], {}, 0
     for number, (a, b) in enumerate(pairs, start=1):
         if not overwrite and (a, b) in matches:
             skipped.append(f"{a} {b}")
@@ -209,10 +214,16 @@ def _match(
                 if isinstance(value, FormatError):
                     failed[name] = _line(value, name)
             if isinstance(first, Features) and isinstance(second, Features):
-                matches.write(a, b, matcher(first, second), len(first))
+                between = matcher(first, second)
+                matches.write(a, b, between, len(first))
+                found += len(between)
                 done.append(f"{a} {b}")
         if progress is not None:
             progress(number, len(pairs))
+    if done and not found:
+        warnings.warn(
+            f"not one match in {len(done)} pairs: other weights, or a stricter matcher than meant?", stacklevel=3
+        )
     return Outcome(tuple(done), tuple(skipped), tuple(failed.values()))
 
 

@@ -39,7 +39,10 @@ def track_frames(
     tracker: OnlineTracker,
     max_frames: int | None = None,
 ) -> Iterator[np.ndarray]:
-    """Feed `tracker` frame by frame and give each frame, uint8 (H, W, 3) RGB, right after its update."""
+    """Feed `tracker` frame by frame and give each frame, uint8 (H, W, 3) RGB, right after its update.
+
+    Raises ConfigError for max_frames below 1.
+    """
     if max_frames is not None and max_frames < 1:
         raise ConfigError(f"max_frames must be at least 1, got {max_frames}")
     for image in islice(read_frames(source), max_frames):

@@ -47,6 +47,8 @@ class ColmapDatabase:
         try:
             self._db = pycolmap.Database.open(self.path)
         except RuntimeError as error:
+            if not os.access(self.path.parent, os.W_OK):
+                raise FormatError(f"{self.path}: its folder is read-only, and SQLite keeps its log there") from None
             raise FormatError(f"{self.path}: not a COLMAP database ({error})") from None
 
     def close(self) -> None:

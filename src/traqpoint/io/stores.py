@@ -100,6 +100,7 @@ class Format:
 
     @property
     def is_file(self) -> bool:
+        """Whether features lie in one file, not in a folder."""
         return bool(self.suffixes)
 
     @property

@@ -12,8 +12,10 @@ def read_lines(path: str | Path) -> list[str]:
     """Raises FormatError naming the file if it cannot be read as UTF-8."""
     try:
         return Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path}: cannot be read ({error})") from None
+    except UnicodeDecodeError:
+        raise FormatError(f"{path}: cannot be read (not a text file)") from None
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def read_rows(path: str | Path, *columns: int) -> list[tuple[int, list[float]]]:

@@ -39,7 +39,7 @@ def tum_camera(folder: Path) -> Camera:
 
 
 def read_tum_list(path: Path) -> tuple[Tensor, list[str]]:
-    """Times (N,) float64, ascending, and file names of a list."""
+    """Times (N,) float64, ascending, and file names of a list. Raises FormatError naming file and line."""
     entries = []
     for number, line in enumerate(read_lines(path), start=1):
         words = line.split()

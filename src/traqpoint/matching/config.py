@@ -107,7 +107,7 @@ Usual = dict[str, tuple[float, int]]
 
 @dataclass(frozen=True)
 class RobustConfig:
-    """How a model is estimated from matches with outliers."""
+    """How a model is estimated from matches with outliers. Impossible values raise ConfigError."""
 
     estimator: Estimator = "opencv-ransac"
     """OpenCV's RANSAC, as in the published tables; OpenCV's MAGSAC++; PoseLib's LO-RANSAC."""

@@ -48,5 +48,6 @@ def match_dual_softmax(
 
 
 def build(config: MatcherConfig) -> Callable[[Features, Features], Matches]:
+    """See `matching.config.MATCHERS`."""
     own = config.dual_softmax
     return partial(match_dual_softmax, inverse_temperature=own.inverse_temperature, min_probability=own.min_probability)

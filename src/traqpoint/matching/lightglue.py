@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 
 import torch
@@ -51,6 +52,9 @@ class LightGlue:
         )
         load_strictly(model, state, self.path, spare=_DERIVED if stops_early else f"{_DERIVED}|token_confidence")
         self.model = model.eval()
+        # Layer norms begin with factors of 1 and offsets of 0, and training moves them all.
+        if all(bool((p == key.endswith("weight")).all()) for key, p in state.items() if ".ffn.1." in key):
+            warnings.warn(f"{self.path}: LightGlue that was never trained matches at random", stacklevel=2)
 
     @torch.inference_mode()
     def __call__(self, features_a: Features, features_b: Features) -> Matches:

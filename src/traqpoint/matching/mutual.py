@@ -51,6 +51,7 @@ def match(
 
 
 def build(config: MatcherConfig) -> Callable[[Features, Features], Matches]:
+    """See `matching.config.MATCHERS`."""
     return partial(match, max_ratio=config.mutual.max_ratio, min_similarity=config.mutual.min_similarity)
 
 

@@ -165,10 +165,12 @@ class SmallBackbone(SmallLevels, Backbone):
 
 
 def convnext_t() -> ConvNeXt:
+    """ConvNeXt-T (Liu et al. 2022, table 9): blocks and channels of its four stages."""
     return ConvNeXt((3, 3, 9, 3), (96, 192, 384, 768))
 
 
 def convnext_b() -> ConvNeXt:
+    """ConvNeXt-B, the paper's backbone."""
     return ConvNeXt((3, 3, 27, 3), (128, 256, 512, 1024))
 
 

@@ -42,6 +42,7 @@ class Ends(TorchFunctionMode):
 
 
 def are_ragged(sizes: Sequence[tuple[int, int]], canvas: tuple[int, int]) -> bool:
+    """Whether some image of a batch, (W, H) or (H, W) as the canvas, does not fill it."""
     return any(size != canvas for size in sizes)
 
 

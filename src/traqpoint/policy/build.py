@@ -59,7 +59,10 @@ def _like(value: float | bool | str, default: Any, key: str) -> Any:
 
 
 def parameters(name: str, kind: type, options: Options) -> dict[str, Any]:
-    """The parameters of what has no configuration of its own, as the types of its defaults. name: as it was given."""
+    """The parameters of what has no configuration of its own, as the types of its defaults. name: as it was given.
+
+    Raises ConfigError for a parameter that there is not.
+    """
     fields: dict[str, Any] = {}
     if dataclasses.is_dataclass(kind):
         fields = {field.name: field.default for field in dataclasses.fields(kind)}

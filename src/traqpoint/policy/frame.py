@@ -26,10 +26,12 @@ class FrameMaps:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """(H, W) of the frame."""
         return self.policy.shape[1], self.policy.shape[2]
 
     @property
     def image_size(self) -> tuple[int, int]:
+        """(W, H) of the frame."""
         return self.policy.shape[2], self.policy.shape[1]
 
     def once(self, key: Hashable, make: Callable[[FrameMaps], T]) -> T:
@@ -63,14 +65,17 @@ class Points:
 
     @cached_property
     def descriptors(self) -> Tensor:
+        """Of the points, (B, N, D), computed once for each grid."""
         """(B, N, D), of unit norm."""
         return self.frame.described(self.xy)
 
     def coarse(self, stride: int) -> Points:
+        """Points of a grid of every `stride`-th pixel, at which slow terms are computed."""
         """The points at which a term of that stride is asked."""
         return self
 
     def fine(self, values: Tensor, stride: int) -> Tensor:
+        """Values (B, N) at the points of `coarse`, interpolated at these (B, N)."""
         """Values (B, M) at `coarse(stride)` -> (B, N) at these points."""
         return values
 

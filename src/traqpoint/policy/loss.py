@@ -1,4 +1,4 @@
-"""Objectives: the exact expectation, the policy gradient, entropy, and the warm-up imitation."""
+"""Objectives: exact expectation, policy gradient, entropy, and the warm-up imitation: docs/method.md §5 to §6."""
 
 from __future__ import annotations
 

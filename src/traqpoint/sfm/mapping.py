@@ -44,6 +44,7 @@ class Reconstruction:
     notes: tuple[str, ...]
 
     def model(self) -> ColmapModel | None:
+        """The model, read from `path`; None if nothing fitted together."""
         return None if self.path is None else read_model(self.path)
 
 
@@ -152,7 +153,7 @@ def _database_stats(database: Path) -> dict[str, float]:
     with closing(optional.load("pycolmap").Database.open(database)) as db:
         return {
             # Not num_verified_image_pairs, which counts those that were rejected too.
-            "verified_pairs": float(len(db.read_two_view_geometry_num_inliers()[0])),
+            "verified_pairs": float(sum(count > 0 for count in db.read_two_view_geometry_num_inliers()[1])),
             "inlier_matches": float(db.num_inlier_matches()),
         }
 

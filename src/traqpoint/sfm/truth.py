@@ -23,6 +23,7 @@ def neighbourhood(model: ColmapModel, count: int) -> ColmapModel:
     """`count` images of the model: the one that shares most points with others, and those that share most with it.
 
     A map of a loose set would take COLMAP minutes, because it tries every pair as a beginning. The points stay.
+    Raises ConfigError for a count below 1.
     """
     if count < 1:
         raise ConfigError(f"limit must be at least 1, got {count}")

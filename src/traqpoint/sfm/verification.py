@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -93,35 +91,28 @@ def build_database(
 
 
 def _verify(database: Path, config: MappingConfig, total: int, progress: Progress) -> None:
-    """Geometric verification by COLMAP's threads, watched from beside: it has no way to tell how far it is."""
-    done = Event()
+    """Geometric verification by COLMAP's threads, which do not tell how far they are.
 
-    def watch() -> None:
-        while not done.wait(0.25):
-            progress(_num_verified(database), total)
-
-    watcher = Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        with seeded(config) as pycolmap:
-            verifier, two_view = pycolmap.GeometricVerifierOptions(), pycolmap.TwoViewGeometryOptions()
-            verifier.num_threads, two_view.ransac.random_seed = config.num_threads, config.seed
-            two_view.ransac.max_num_trials, two_view.min_inlier_ratio = config.max_trials, config.min_inlier_ratio
-            two_view.ransac.min_num_trials = min(two_view.ransac.min_num_trials, config.max_trials)
-            pairing = pycolmap.ExistingMatchedPairingOptions()
-            pairing.batch_size = 32  # results are written, and so can be counted, at the end of a batch
-            pycolmap.geometric_verification(database, verifier, pairing, two_view)
-    finally:
-        done.set()
-        watcher.join()
+    Nor may we look: with Python's SQLite beside pycolmap's on one file, the process ends by SIGBUS.
+    """
+    progress(0, total)
+    with seeded(config) as pycolmap:
+        verifier, two_view = pycolmap.GeometricVerifierOptions(), pycolmap.TwoViewGeometryOptions()
+        verifier.num_threads, two_view.ransac.random_seed = config.num_threads, config.seed
+        two_view.ransac.max_num_trials = config.max_trials
+        two_view.ransac.min_num_trials = min(two_view.ransac.min_num_trials, config.max_trials)
+        pycolmap.geometric_verification(database, verifier, two_view_geometry_options=two_view)
+        _reject(database, config.min_inlier_ratio, pycolmap)
     progress(total, total)
 
 
-def _num_verified(database: Path) -> int:
-    """Pairs that are through, whatever came of them; COLMAP's own counts would have to share its connection."""
-    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as db:
-        return int(db.execute("SELECT COUNT(*) FROM two_view_geometries").fetchone()[0])
-    return 0
+def _reject(database: Path, min_inlier_ratio: float, pycolmap: Any) -> None:
+    """Delete geometries of too few of their pair's matches; COLMAP has this option, and heeds it since 4.2 only."""
+    with closing(pycolmap.Database.open(database)) as db, pycolmap.DatabaseTransaction(db):
+        for pair, count in zip(*db.read_two_view_geometry_num_inliers(), strict=True):
+            a, b = pycolmap.pair_id_to_image_pair(pair)
+            if count < min_inlier_ratio * len(db.read_matches(a, b)):
+                db.delete_two_view_geometry(a, b)
 
 
 def agreeing(

@@ -11,7 +11,7 @@ from traqpoint.matching.config import MatcherConfig
 
 @dataclass(frozen=True)
 class TrackerConfig:
-    """How keypoints of a new frame are joined to live tracks."""
+    """How keypoints of a new frame are joined to live tracks. Impossible values raise ConfigError."""
 
     max_gap: int = 3
     """A track dies when it was last seen more than this many frames ago; 1 demands every frame."""

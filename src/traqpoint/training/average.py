@@ -57,6 +57,7 @@ class MeanBuffers:
 
     @torch.no_grad()
     def begin(self) -> None:
+        """Start a sum: from here on `sums` grow from zero."""
         self._before = [buffer.clone() for buffer in self._buffers]
         self.sums = [torch.zeros_like(buffer) for buffer in self._buffers]
 

@@ -32,8 +32,8 @@ def match_picture(batch: SequenceBatch, model: TraqPoint) -> np.ndarray:
         model.descriptor.at([level[t : t + 1].float() for level in maps], at, (W, H))[0] for t, at in enumerate(places)
     )
     similarity = a @ b.T
-    nearest = similarity.argmax(1)
     index = torch.arange(len(a), device=a.device)
+    nearest = similarity.argmax(1) if len(a) else index
     mutual = index[similarity.argmax(0)[nearest] == index] if len(a) else index
     xy_a, xy_b, truth = places[0][0, mutual], places[1][0, nearest[mutual]], places[1][0, mutual]
     correct = (xy_b - truth).norm(dim=-1) < CORRECT_PX

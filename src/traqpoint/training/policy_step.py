@@ -54,6 +54,7 @@ class MovingAverage(nn.Module):
         self.register_buffer("value", torch.zeros(()))
 
     def update(self, reward: float) -> None:
+        """Take a step towards the mean reward of a batch."""
         self.value.mul_(self.decay).add_((1 - self.decay) * reward)
 
 

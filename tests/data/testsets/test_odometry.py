@@ -98,7 +98,7 @@ def test_a_tum_sequence_of_another_camera_needs_a_calibration(tmp_path):
     folder = tum(tmp_path / "own", poses="")
     with pytest.raises(DataError, match="which camera"):
         read_tum_sequence(folder)
-    (tmp_path / "camera.txt").write_text("500 500 320 240\n")
+    (tmp_path / "camera.txt").write_text("500 500 8 4\n")
     sequence = read_tum_sequence(folder, tmp_path / "camera.txt")
     assert len(sequence.images) == 3 and sequence.truth is None and not sequence.camera.distorted
 
@@ -106,10 +106,10 @@ def test_a_tum_sequence_of_another_camera_needs_a_calibration(tmp_path):
 def test_plain_images_are_named_from_their_common_folder(tmp_path):
     images(tmp_path / "a", ["1.png"])
     images(tmp_path / "b", ["1.png"])
-    (tmp_path / "camera.txt").write_text("# fx fy cx cy k1 k2 p1 p2\n500 510 320 240 0.1 0.01 0 0\n")
+    (tmp_path / "camera.txt").write_text("# fx fy cx cy k1 k2 p1 p2\n500 510 8 4 0.1 0.01 0 0\n")
     sequence = read_image_sequence([tmp_path / "a" / "1.png", tmp_path / "b" / "1.png"], tmp_path / "camera.txt")
     assert list(sequence.images) == ["a/1.png", "b/1.png"]
-    assert sequence.camera.K[1].tolist() == [0, 510, 240.5] and sequence.camera.image_size == (16, 8)
+    assert sequence.camera.K[1].tolist() == [0, 510, 4.5] and sequence.camera.image_size == (16, 8)
     assert sequence.camera.distortion.tolist() == [0.1, 0.01, 0, 0, 0, 0, 0, 0]
     with pytest.raises(DataError, match="two images or more, found 1"):
         read_image_sequence([tmp_path / "a" / "1.png"], tmp_path / "camera.txt")

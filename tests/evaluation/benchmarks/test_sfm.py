@@ -15,6 +15,7 @@ from traqpoint.errors import ConfigError, DataError, FormatError  # noqa: E402
 from traqpoint.evaluation.benchmarks.sfm import Photos, SfmBenchmark  # noqa: E402
 from traqpoint.evaluation.metrics.reconstruction import pair_errors_deg, pose_errors  # noqa: E402
 from traqpoint.geometry.transforms import rotation_from_quaternion  # noqa: E402
+from traqpoint.image import write_image  # noqa: E402
 from traqpoint.io.colmap_model import load_reconstruction  # noqa: E402
 from traqpoint.io.npz import NpzMatches  # noqa: E402
 from traqpoint.sfm.config import MappingConfig  # noqa: E402
@@ -222,3 +223,11 @@ def test_wrong_truths_are_told(exact_scene, tmp_path):
 def test_bad_configurations_are_refused(bad):
     with pytest.raises(ConfigError, match=next(iter(bad))):
         MappingConfig(**bad)
+
+
+def test_a_scene_may_be_given_as_its_folder_or_as_that_of_its_images(tmp_path):
+    for name in ("images/a.png", "images/b.png", "masks/a.png"):
+        write_image(tmp_path / "castle" / name, np.zeros((8, 8, 3), dtype=np.uint8))
+    for folder in ("castle", "castle/images"):
+        photos = SfmBenchmark(images=tmp_path / folder).data
+        assert photos.name == "castle" and list(photos.images) == ["a.png", "b.png"]

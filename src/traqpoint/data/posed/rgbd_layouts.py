@@ -143,6 +143,7 @@ def read_plain_folder(folder: Path, K: Tensor | None = None) -> RgbdSet:
     """K.txt (3x3), poses.txt (one 4x4 world_from_cam per line, row-major), images/, depth/*.png (mm, registered).
 
     The poses belong to the images in the order of their names. K has integer pixel centres (OpenCV): 0.5 is added.
+    Raises FormatError naming the file, and if there are not as many poses as images.
     """
     rows = read_rows(folder / "poses.txt", 16)
     images = list_images(folder / "images")

@@ -7,18 +7,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from traqpoint.data.testsets.odometry import OdometrySequence
-from traqpoint.errors import DataError, FormatError
-from traqpoint.geometry.camera import Camera, is_calibration
+from traqpoint.data.testsets.odometry import KITTI_CAMERAS, OdometrySequence
+from traqpoint.errors import DataError
+from traqpoint.geometry.camera import Camera
 from traqpoint.geometry.pixels import colmap_K_from_opencv
 from traqpoint.geometry.transforms import rigid
 from traqpoint.image import first_size, list_images
-from traqpoint.io.text import read_lines, read_rows
+from traqpoint.io.calibration import read_projection
+from traqpoint.io.text import read_rows
 from traqpoint.io.trajectory import Trajectory, read_kitti
-
-CAMERAS = {"image_0": 0, "image_l": 0, "image_2": 2}
-"""Folder of images -> number of its camera; the first that is there is used. 0 is the left grey one, 2 the left one
-with colour; poses are those of camera 0."""
 
 
 def read_kitti_sequence(folder: str | Path) -> OdometrySequence:
@@ -31,10 +28,10 @@ def read_kitti_sequence(folder: str | Path) -> OdometrySequence:
     folder = Path(folder)
     if (folder / "sequences").is_dir():
         raise DataError(f"{folder}: holds several sequences; give one of them, such as {folder / 'sequences' / '07'}")
-    name = next((name for name in CAMERAS if (folder / name).is_dir()), None)
+    name = next((name for name in KITTI_CAMERAS if (folder / name).is_dir()), None)
     if name is None or not (folder / "calib.txt").is_file():
-        raise DataError(f"{folder}: a KITTI sequence has calib.txt and a folder {', '.join(CAMERAS)}")
-    K, camera_from_0 = _calibration(folder / "calib.txt", CAMERAS[name])
+        raise DataError(f"{folder}: a KITTI sequence has calib.txt and a folder {', '.join(KITTI_CAMERAS)}")
+    K, camera_from_0 = _calibration(folder / "calib.txt", KITTI_CAMERAS[name])
     images = list_images(folder / name)
     times = folder / "times.txt"
     if times.is_file():
@@ -56,19 +53,7 @@ def _pose_files(folder: Path) -> tuple[Path, Path]:
 
 
 def _calibration(path: Path, number: int) -> tuple[Tensor, Tensor]:
-    """K (3, 3) for COLMAP's pixels, and camera_from_0 (4, 4), of the rectified camera `number`.
-
-    Its line is ``Pn: `` and 3x4 numbers, or row n of a file without labels.
-    """
-    lines = [line.split() for line in read_lines(path) if line.strip()]
-    labelled = {words[0]: words[1:] for words in lines if words[0].endswith(":")}
-    words = labelled.get(f"P{number}:") or (lines[number] if not labelled and number < len(lines) else [])
-    try:
-        P = torch.tensor([float(word) for word in words], dtype=torch.float64).reshape(3, 4)
-    except (ValueError, RuntimeError):
-        raise FormatError(f"{path}: no 12 numbers of the projection P{number}") from None
-    K = P[:, :3]
-    if not bool(torch.isfinite(P).all()) or not is_calibration(K):
-        raise FormatError(f"{path}: P{number} is not a projection of a rectified camera")
-    offset = torch.linalg.inv(K) @ P[:, 3]
-    return colmap_K_from_opencv(K), rigid(torch.eye(3, dtype=torch.float64), offset)
+    """K (3, 3) for COLMAP's pixels, and camera_from_0 (4, 4), of the rectified camera `number`."""
+    P = read_projection(path, number)
+    offset = torch.linalg.inv(P[:, :3]) @ P[:, 3]
+    return colmap_K_from_opencv(P[:, :3]), rigid(torch.eye(3, dtype=torch.float64), offset)

@@ -61,7 +61,7 @@ def read_scannet_pairs(root: str | Path, index: str | Path, missing: Missing = "
 
     root: folder of the images, ``scene0707_00/color/15.jpg``, of any size. Pixels: the calibrations belong to 640x480
     images. They are ScanNet's (1296x968, integer centres) times the ratio of the sizes, so the half pixel that is
-    missing in them has been shrunk, too.
+    missing in them has been shrunk, too. Raises FormatError naming the file that does not fit.
     """
     pairs = _arrays(Path(index) / "test.npz", ("name", "rel_pose"))
     scale = torch.tensor(_SCANNET_SIZE, dtype=torch.float64) / torch.tensor(_SCANNET_RECORDED, dtype=torch.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ from traqpoint.image import first_size
 from traqpoint.io.calibration import read_calibration
 from traqpoint.io.trajectory import Trajectory, interpolate, nearest, read_tum
 from traqpoint.io.tum import TUM_MAX_SECONDS, read_tum_list, tum_camera
+
+KITTI_CAMERAS = {"image_0": 0, "image_l": 0, "image_2": 2}
+"""KITTI's folders of images -> number of their camera; the first that is there is used. 0 is the left grey one, 2 the
+left one with colour; poses are those of camera 0."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +72,31 @@ def read_tum_sequence(folder: str | Path, calibration: str | Path | None = None)
     return OdometrySequence(folder.name, {n: folder / n for n in names}, times, camera, truth, notes)
 
 
-def read_image_sequence(images: Sequence[Path], calibration: str | Path) -> OdometrySequence:
+def read_image_sequence(
+    images: Sequence[Path], calibration: str | Path, timestamps: Tensor | None = None
+) -> OdometrySequence:
     """Image files in their order, named by their path from the folder common to all; without truth.
 
-    calibration: see `read_calibration`. Raises DataError for fewer than two images.
+    calibration: see `read_calibration`. timestamps: (N,) float64; by default what the names say, see `times_of`.
+    Raises DataError for fewer than two images.
     """
     if not images:
         raise DataError("odometry needs two images or more, found none")
     root = Path(os.path.commonpath([path.parent for path in images]))
-    camera = read_calibration(calibration, first_size(images))
-    times = torch.arange(len(images), dtype=torch.float64)
+    camera = read_calibration(calibration, first_size(images), KITTI_CAMERAS.get(root.name, 0))
+    times = times_of(images) if timestamps is None else timestamps
     named = {path.relative_to(root).as_posix(): path for path in images}
     return OdometrySequence(root.name, named, times, camera)
+
+
+def times_of(images: Sequence[Path]) -> Tensor:
+    """(N,) float64, increasing: seconds if all names are, with a decimal point (TUM), or nanoseconds (EuRoC: 16 digits
+    or more); else the numbers that are the names; else 0, 1, 2, …
+    """
+    stems = [path.stem for path in images]
+    times = torch.arange(len(images), dtype=torch.float64)
+    if all(re.fullmatch(r"\d+(\.\d+)?", stem) for stem in stems):
+        unit = 1e-9 if all(re.fullmatch(r"\d{16,}", stem) for stem in stems) else 1.0
+        named = torch.tensor([float(stem) * unit for stem in stems], dtype=torch.float64)
+        times = named if bool((named.diff() > 0).all()) else times
+    return times

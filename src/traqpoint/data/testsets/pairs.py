@@ -103,7 +103,10 @@ def collect_pairs(
 
 
 def sampled(dataset: PosePairs, limit: int, seed: int = 0) -> PosePairs:
-    """At most `limit` pairs, drawn at random and the same for the same seed, with the images that they need."""
+    """At most `limit` pairs, drawn at random and the same for the same seed, with the images that they need.
+
+    Raises ConfigError for a limit below 1.
+    """
     if limit < 1:
         raise ConfigError(f"at least 1 pair is needed, got {limit}")
     if limit >= len(dataset.pairs):

@@ -29,6 +29,7 @@ def _boxes(scene: Scene, count: int, low, high, size: tuple[float, float], tall:
 
 
 def room(scene: Scene, objects: int) -> None:
+    """Four walls, a floor and a ceiling around the camera, and boxes."""
     rng = scene.rng
     (w, d), h = rng.uniform(2.2, 4, 2), rng.uniform(2.4, 3.4)
     scene.quad((-w, 0, -d), (0, 0, 2 * d), (2 * w, 0, 0))
@@ -43,6 +44,7 @@ def room(scene: Scene, objects: int) -> None:
 
 
 def street(scene: Scene, objects: int) -> None:
+    """A road between two rows of houses, below a sky."""
     rng = scene.rng
     scene.backdrop(rng.uniform(45, 70), 22.0)
     scene.quad((-80, 0, -80), (0, 0, 160), (160, 0, 0), span=scene.texture_span)
@@ -67,6 +69,7 @@ def street(scene: Scene, objects: int) -> None:
 
 
 def table(scene: Scene, objects: int) -> None:
+    """A table top with boxes on it, before walls."""
     rng = scene.rng
     w, d = rng.uniform(0.5, 0.9), rng.uniform(0.4, 0.7)
     scene.box((0, 0.02, 0), (2 * w, 0.04, 2 * d), np.eye(3))
@@ -91,6 +94,7 @@ def table(scene: Scene, objects: int) -> None:
 
 
 def hills(scene: Scene, objects: int) -> None:
+    """Open ground that rises and falls, below a sky."""
     rng = scene.rng
     scene.hills(12.0, 8, rng.uniform(0.6, 1.6))
     scene.quad((-80, 2.0, -80), (0, 0, 160), (160, 0, 0))

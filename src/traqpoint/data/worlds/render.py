@@ -47,6 +47,7 @@ class Surfaces:
     sky: Tensor
 
     def to(self, device: Device) -> Surfaces:
+        """The same on `device`."""
         return map_tensors(self, lambda x: x.to(device))
 
 

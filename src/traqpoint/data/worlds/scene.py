@@ -73,6 +73,7 @@ class Scene:
         self.maps.append(np.vstack([uv, [at_a - at_origin, at_b - at_origin, at_origin]]))
 
     def texture(self) -> int:
+        """Number of a texture drawn at random, an ordinary one or one that repeats."""
         index = int(self.rng.integers(self.num_textures))
         share, count = self.repeated
         if share > 0 and self.effects.random() < share:
@@ -178,6 +179,7 @@ class Scene:
 
 
 def yaw(angle: float) -> np.ndarray:
+    """Rotation (3, 3) about the y axis by `angle` radians."""
     c, s = math.cos(angle), math.sin(angle)
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
 

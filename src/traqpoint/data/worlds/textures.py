@@ -58,10 +58,12 @@ def _resize(images: Tensor, size: int) -> Tensor:
 
 
 def uniform(low: float, high: float, generator: torch.Generator) -> float:
+    """A number drawn from [low, high)."""
     return low + (high - low) * float(torch.rand((), generator=generator))
 
 
 def integer(low: int, high: int, generator: torch.Generator) -> int:
+    """A whole number drawn from low to high - 1."""
     return int(torch.randint(low, high, (), generator=generator))
 
 

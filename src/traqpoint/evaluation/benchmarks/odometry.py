@@ -124,5 +124,6 @@ class OdometryBenchmark(Benchmark):
         from traqpoint.viz.paths import plot_paths
 
         paths = {result.method: result.arrays["centres_aligned"] for result in results}
+        up = None if self.kitti is None else "y"  # of KITTI's first camera; TUM's world stands on its z
         title = f"{self.data.name}, after {results[0].protocol['alignment']} alignment"
-        plot_paths(paths, folder / "paths.png", results[0].arrays["centres_true"], title=title)
+        plot_paths(paths, folder / "paths.png", results[0].arrays["centres_true"], title=title, up=up)

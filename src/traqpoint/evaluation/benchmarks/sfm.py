@@ -61,7 +61,7 @@ class SfmBenchmark(Benchmark, PairsConfig):
     sweep: ClassVar[str | None] = "mappers"
 
     images: Path
-    """Folder of which all images below are taken."""
+    """Folder of which all images below are taken; if it has a folder images, of that."""
     truth: Path | None = None
     """Known poses: a COLMAP model, or a scene of the Strecha benchmark; adds camera-centre and rotation errors."""
     known_cameras: bool = False
@@ -74,22 +74,31 @@ class SfmBenchmark(Benchmark, PairsConfig):
     """Only so many images: the one that shares most points of the true model with others, and those that share most
     with it."""
 
+    @property
+    def _folder(self) -> Path:
+        """Of a scene as `eval pose` takes it, the images alone: not the masks and depth maps beside them."""
+        return self.images / "images" if (self.images / "images").is_dir() else self.images
+
+    @property
+    def _name(self) -> str:
+        folder = self._folder.absolute()
+        return folder.parent.name if folder.name == "images" else folder.name
+
     @cached_property
     def data(self) -> Photos:
         from traqpoint.image import list_images
         from traqpoint.inference.pairs import select_pairs
         from traqpoint.sfm.truth import neighbourhood, read_truth
 
-        images = {path.relative_to(self.images).as_posix(): path for path in list_images(self.images)}
+        folder = self._folder
+        images = {path.relative_to(folder).as_posix(): path for path in list_images(folder)}
         truth = None if self.truth is None else read_truth(self.truth)
         if self.limit is not None:
             if truth is None:
                 raise DataError("a limit needs a truth that knows which images see the same")
             truth = neighbourhood(truth, self.limit)
             images = {name: path for name, path in images.items() if name in truth.images}
-        folder = self.images.absolute()
-        name = folder.parent.name if folder.name == "images" else folder.name
-        return Photos(name, images, select_pairs(list(images), PairsConfig(self.pairs, self.window)), truth)
+        return Photos(self._name, images, select_pairs(list(images), PairsConfig(self.pairs, self.window)), truth)
 
     def inputs(self) -> tuple[Mapping[str, Path], Sequence[Pair]]:
         return self.data.images, self.data.pairs
@@ -143,7 +152,7 @@ class SfmBenchmark(Benchmark, PairsConfig):
         from traqpoint.viz.plots import plot_bars
 
         lengths = {result.method: [result.stats["mean_track_length"]] for result in results}
-        plot_bars([""], lengths, folder / "plot.png", "observations per point", title)
+        plot_bars([""], lengths, folder / "plot.png", "observations per point", f"{self._name}, {title}")
 
 
 def _errors(model: ColmapModel | None, truth: ColmapModel, posed: Sequence[str]) -> tuple[dict, dict, list[str]]:

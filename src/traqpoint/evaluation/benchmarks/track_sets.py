@@ -75,7 +75,10 @@ def homography_set(
 
 
 def worlds_set(config: WorldsConfig | None = None, count: int = 50, seed: int = 0) -> TrackSet:
-    """`count` rendered worlds with exact geometry; world i depends on `config`, `seed` and i alone."""
+    """`count` rendered worlds with exact geometry; world i depends on `config`, `seed` and i alone.
+
+    Raises ConfigError for a count below 1.
+    """
     if count < 1:
         raise ConfigError(f"need at least 1 world, got {count}")
     worlds = Worlds(config or WorldsConfig())

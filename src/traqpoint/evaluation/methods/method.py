@@ -76,7 +76,10 @@ def build_method(
 def as_method(
     extractor: Any, max_keypoints: int = 2048, long_side: int | None = None, device: str = "cpu", name: str = ""
 ) -> Method:
-    """`extractor` itself if it can say what it is; any other callable under the protocol of `own_method`."""
+    """`extractor` itself if it can say what it is; any other callable under the protocol of `own_method`.
+
+    Raises ConfigError for what cannot be called.
+    """
     name = name or getattr(extractor, "__name__", type(extractor).__name__)
     if not callable(extractor):
         raise ConfigError(f"{name}: a method maps an image to Features; {type(extractor).__name__} cannot be called")

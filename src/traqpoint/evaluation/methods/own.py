@@ -24,6 +24,7 @@ def own_method(
 
     It gets a float (3, H, W) RGB tensor in [0, 1], shrunk to `long_side`, and returns Features in the pixels of that
     tensor, as many as it likes in any order; the best `max_keypoints` are kept.
+    What returns anything else raises ConfigError when it is called.
     """
 
     def detect(image: Tensor) -> Raw:

@@ -1,0 +1,37 @@
+import sys
+
+import pytest
+import torch
+
+from traqpoint import optional
+from traqpoint._version import __version__
+from traqpoint.apps.environment import DISTRIBUTIONS, REQUIRED, environment
+from traqpoint.cli.main import main
+
+
+def test_a_bug_report_has_versions_devices_threads_and_every_extra(capsys):
+    assert main(["info", "--environment"]) == 0
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert lines["traqpoint"].startswith(__version__) and "traqpoint-s" in lines["traqpoint"]
+    assert lines["torch"].startswith(torch.__version__.partition("+")[0])
+    assert lines["threads"].startswith(str(torch.get_num_threads()))
+    assert "missing" not in {lines[name] for name in REQUIRED}
+    assert {DISTRIBUTIONS.get(module, module) for module in optional.EXTRAS} <= lines.keys()
+
+
+def test_what_is_not_installed_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(optional.EXTRAS, "nothing_of_the_kind", "sfm")
+    assert environment()["nothing_of_the_kind"] == "not installed (extra: sfm)"
+
+
+def test_the_report_imports_no_optional_library(monkeypatch):
+    loaded = {name for name in optional.EXTRAS if name in sys.modules}
+    environment()
+    assert {name for name in optional.EXTRAS if name in sys.modules} == loaded
+
+
+@pytest.mark.parametrize("required", REQUIRED)
+def test_every_library_that_is_reported_as_required_is_required(required):
+    import documents
+
+    assert f'"{required}>=' in (documents.ROOT / "pyproject.toml").read_text()
