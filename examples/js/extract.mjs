@@ -1,17 +1,17 @@
 // Keypoints of an image in JavaScript, by the file that `traqpoint export onnx --out net.onnx` writes.
 //
-//     npm install onnxruntime-node        (in a page: onnxruntime-web, the same calls)
-//     node examples/js/extract.mjs net.onnx WIDTH HEIGHT < image.rgb
+//     npm install --ignore-scripts onnxruntime-web
+//     node examples/js/extract.mjs onnxruntime-web net.onnx WIDTH HEIGHT < image.rgb
+//
+// onnxruntime-web is WebAssembly, as in a page; onnxruntime-node is native, by the same calls, and faster.
 //
 // image.rgb: bytes R, G, B, pixel after pixel, row by row. Prints x, y and score per line; the first pixel's centre is
 // (0.5, 0.5).
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
-// From the folder where it is run, as the image and the file are.
-const ort = createRequire(`${process.cwd()}/`)("onnxruntime-node");
-
-const [file, width, height] = process.argv.slice(2);
+const [runtime, file, width, height] = process.argv.slice(2);
+const ort = createRequire(`${process.cwd()}/`)(runtime); // from the folder where it is run
 const [w, h] = [Number(width), Number(height)];
 const bytes = readFileSync(0);
 if (bytes.length !== 3 * w * h) throw new Error(`${bytes.length} bytes are no RGB image of ${w}x${h}`);
