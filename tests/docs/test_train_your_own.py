@@ -1,4 +1,4 @@
-"""docs/train_your_own.md from top to bottom, on a small film of a rendered room and two updates a stage."""
+"""docs/train_your_own.md from top to bottom, on a small film of a rendered room, thirty updates a stage."""
 
 import documents
 import pytest
@@ -50,7 +50,7 @@ def test_the_page_runs_from_top_to_bottom(inputs, tmp_path, monkeypatch, capsys)
     for arguments in commands():
         arguments = [words.get(word, word) for word in arguments]
         if arguments[0] == "train":
-            arguments += ["--loop.steps", "2", "--loop.device", "cpu"]
+            arguments += ["--loop.steps", "30", "--loop.device", "cpu"]
         elif arguments[0] in ("data", "eval", "extract", "sfm"):
             arguments += ["--device", "cpu"]
         if arguments[0] == "sfm":  # keypoints of two updates fit nowhere: here it is the option that is tried
