@@ -30,7 +30,7 @@ from traqpoint.evaluation.benchmarks.tracks import TracksBenchmark
 from traqpoint.evaluation.methods.method import build_method
 from traqpoint.evaluation.run import run_benchmark
 from traqpoint.files import write_json
-from traqpoint.models.config import ModelConfig, Network
+from traqpoint.models.config import DESCRIPTORS, ModelConfig, Network
 from traqpoint.optional import load
 from traqpoint.training.config import DescriptorConfig, DescriptorTraining, LoopConfig, TeachersConfig
 from traqpoint.training.runs import train_descriptor
@@ -65,19 +65,23 @@ class Options:
     """Of the timing."""
 
 
+def place(name: str) -> str:
+    """A candidate as ModelConfig.descriptor names it."""
+    return f"{network_candidates.__file__}:{name}"
+
+
 def training(name: str, options: Options) -> DescriptorTraining:
     """The same for all but the network."""
     views = HomographyConfig(
         image_size=256, num_frames=2, zoom=(1.0, 2.0), scale=1.9, light="strong", turned=0.15, min_coverage=0.7
     )
-    descriptor = f"{network_candidates.__file__}:{name}"
     return DescriptorTraining(
         DataConfig(photos=options.photos, max_photos=options.max_photos, homography=views),
         options.out / "runs" / name,
         LoopConfig(options.steps, 8, learning_rate=2e-3, precision="float32", seed=options.seed),
         DescriptorConfig(losses=(("cosine", 4.0), ("contrast", 1.0)), points_per_frame=0),
         TeachersConfig(("edgepoint2-E64", "edgepoint2-M64"), options.peers, options.cache or options.out / "teachers"),
-        model=ModelConfig(descriptor, detector="pyramid"),
+        model=ModelConfig(place(name), detector="pyramid"),
     )
 
 
@@ -133,7 +137,7 @@ def milliseconds(names: tuple[str, ...], options: Options) -> dict[str, float]:
 
 def built_candidate(name: str):
     """Untrained, for time does not ask what a network has learned."""
-    return built(ModelConfig(f"{network_candidates.__file__}:{name}", detector="pyramid"), 2048)
+    return built(ModelConfig(place(name), detector="pyramid"), 2048)
 
 
 def draw(rows: dict[str, dict[str, float]], path: Path) -> None:
@@ -154,6 +158,7 @@ def draw(rows: dict[str, dict[str, float]], path: Path) -> None:
 def main(options: Options) -> None:
     rows: dict[str, dict[str, float]] = {}
     for name in options.only:
+        DESCRIPTORS[place(name)]  # imported by name: weight files that say it are trusted now
         config = training(name, options)
         weights = config.out / "descriptor.safetensors"
         if not weights.exists():
