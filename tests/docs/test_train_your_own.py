@@ -53,8 +53,6 @@ def test_the_page_runs_from_top_to_bottom(inputs, tmp_path, monkeypatch, capsys)
             arguments += ["--loop.steps", "30", "--loop.device", "cpu"]
         elif arguments[0] in ("data", "eval", "extract", "sfm"):
             arguments += ["--device", "cpu"]
-        if arguments[0] == "sfm":  # keypoints of two updates fit nowhere: here it is the option that is tried
-            arguments[arguments.index("--weights") + 1] = "traqpoint-s"
         assert main(arguments) == 0, (arguments, capsys.readouterr().err)
         ran.append(" ".join(arguments[:2] if arguments[0] in ("data", "train", "eval", "export") else arguments[:1]))
     assert ran == [
