@@ -8,6 +8,9 @@ import pytest
 import torch
 from made_on import available_devices, made_on
 
+from traqpoint.models.config import MODELS
+from traqpoint.models.traqpoint import TraqPoint
+
 
 @pytest.fixture(scope="module", params=available_devices())
 def device(request):
@@ -18,3 +21,12 @@ def device(request):
     device = torch.device(request.param)
     with made_on(device, request.module):
         yield device
+
+
+@pytest.fixture(scope="session")
+def pyramid():
+    """A network of the second generation, untrained, with running statistics of noise."""
+    torch.manual_seed(0)
+    model = TraqPoint(MODELS["pyramid-t"]).train()
+    model.dense(torch.rand(2, 3, 64, 64))
+    return model.eval()
