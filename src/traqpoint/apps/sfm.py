@@ -13,7 +13,7 @@ from traqpoint.errors import DataError
 from traqpoint.files import locked
 from traqpoint.inference.config import PairsConfig
 from traqpoint.inference.images import Images, name_images
-from traqpoint.inference.pairs import select_pairs
+from traqpoint.inference.pairs import Collection, select_pairs
 from traqpoint.inference.pipeline import extract_folder, match_pairs
 from traqpoint.io.stores import open_features, open_matches
 from traqpoint.matching.config import MatcherConfig
@@ -66,7 +66,8 @@ def _photos_to_model(
     if len(usable) < 2:
         failed = f"; {extraction.failed[0]}" if extraction.failed else ""
         raise DataError(f"{usable[0]}: a model needs two images or more, and this is the only one{failed}")
-    chosen = select_pairs(usable, pairs or PairsConfig())
+    with closing(open_features(out / "features.h5")) as features:
+        chosen = select_pairs(Collection(usable, features, named), pairs or PairsConfig())
     device = getattr(getattr(extractor, "config", None), "device", "cpu")
     with bar("match") as progress:
         matching = match_pairs(out / "features.h5", chosen, out / "matches.h5", matcher, device, overwrite, progress)
