@@ -18,7 +18,7 @@ from traqpoint.geometry.camera import Camera
 from traqpoint.inference.config import PairsConfig
 from traqpoint.inference.images import Images, name_images
 from traqpoint.inference.masks import Masked
-from traqpoint.inference.pairs import select_pairs
+from traqpoint.inference.pairs import Collection, select_pairs
 from traqpoint.inference.pipeline import extract_folder, match_pairs
 from traqpoint.io.calibration import read_calibration
 from traqpoint.io.stores import FeatureStore, open_features, open_matches
@@ -83,7 +83,8 @@ def _mapped(
     if len(usable) < 2:
         why = "; ".join(["", *extraction.failed[:1], *copies[:1]])
         raise DataError(f"{usable[0]}: a model needs two images or more, and this is the only one{why}")
-    chosen = select_pairs(usable, pairs)
+    with closing(open_features(out / "features.h5")) as features:
+        chosen = select_pairs(Collection(usable, features, named), pairs)
     device = getattr(getattr(extractor, "config", None), "device", "cpu")
     with bar("match") as progress:
         matching = match_pairs(out / "features.h5", chosen, out / "matches.h5", matcher, device, overwrite, progress)
