@@ -4,15 +4,17 @@ stopped."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from traqpoint.apps.film import film_pairs, sharp_frames
-from traqpoint.errors import ConfigError, DataError, GeometryError
+from traqpoint.apps.report import Account, write_report
+from traqpoint.errors import ConfigError, DataError, FormatError, GeometryError, ImageError
 from traqpoint.files import claim, locked, plain
 from traqpoint.geometry.camera import Camera
 from traqpoint.inference.config import PairsConfig
@@ -20,13 +22,16 @@ from traqpoint.inference.images import Images, name_images
 from traqpoint.inference.masks import Masked
 from traqpoint.inference.pairs import Collection, select_pairs
 from traqpoint.inference.pipeline import extract_folder, match_pairs
+from traqpoint.inference.settings import describe_extractor
 from traqpoint.io.calibration import read_calibration
+from traqpoint.io.colmap_model import read_model
 from traqpoint.io.stores import FeatureStore, open_features, open_matches
 from traqpoint.io.video import VIDEO_SUFFIXES
 from traqpoint.matching.config import MatcherConfig
 from traqpoint.matching.run import build_matcher
-from traqpoint.progress import Bar, no_bar
+from traqpoint.progress import Bar, no_bar, timed
 from traqpoint.sfm.config import MATCHER, MappingConfig, PhotosConfig
+from traqpoint.sfm.diagnosis import Diagnosis, diagnose
 from traqpoint.sfm.mapping import Reconstruction, reconstruct
 from traqpoint.sfm.products import undistort, write_points, write_splatting
 from traqpoint.types import Features
@@ -47,31 +52,40 @@ def photos_to_model(
 
     Beside them: features.h5 and matches.h5 (hloc's formats), database.db (COLMAP's), points.ply, frames of a film in
     frames, and the exports that `photos` names. Unreadable images and copies of others are told in
-    the notes and the rest goes on. matcher: by default `sfm.config.MATCHER`. bar: opens a progress bar by its name.
+    the notes and the rest goes on; report.html shows all of it, and what failed where nothing came out. matcher: by
+    default `sfm.config.MATCHER`. bar: opens a progress bar by its name.
     Raises ConfigError if `out` holds results of other settings, and `overwrite` is not set; DataError for fewer than
     two images that can be used; GeometryError for a calibration that does not fit the images.
     """
     pairs, photos, out = pairs or PairsConfig(), photos or PhotosConfig(), Path(out)
     build_matcher(matcher or MATCHER)  # what it lacks is told before anything is extracted
+    matcher, config, seconds = matcher or MATCHER, config or MappingConfig(), dict[str, float]()
+    bar = timed(bar, seconds)
     with locked(out):
         if (film := _film(images)) is not None:
             images, pairs = _frames(film, out / "frames", photos.max_frames, overwrite, bar), film_pairs(pairs)
         named = dict(name_images(images))
-        return _mapped(named, out, extractor, pairs, matcher or MATCHER, config, photos, overwrite, bar)
+        title = film.name if film is not None else _title(named)
+        account = Account(title, named, _settings(extractor, pairs, matcher, config, photos), seconds)
+        try:
+            return _mapped(account, out, extractor, pairs, matcher, config, photos, overwrite, bar)
+        except (DataError, FormatError, GeometryError, ImageError) as error:
+            write_report(out, account, f"No model: {error}")
+            raise
 
 
 def _mapped(
-    named: dict[str, Path],
+    account: Account,
     out: Path,
     extractor: Callable[[np.ndarray], Features],
     pairs: PairsConfig,
     matcher: MatcherConfig,
-    config: MappingConfig | None,
+    config: MappingConfig,
     photos: PhotosConfig,
     overwrite: bool,
     bar: Bar,
 ) -> Reconstruction:
-    named, copies = without_copies(named)
+    named, copies = without_copies(account.images)
     source = extractor if photos.masks is None else Masked(extractor, photos.masks, named)
     with bar("extract") as progress:
         extraction = extract_folder(named, out / "features.h5", source, overwrite=overwrite, progress=progress)
@@ -99,7 +113,56 @@ def _mapped(
             undistort(found.path, named, out / "undistorted")
         if "splatting" in photos.exports:
             write_splatting(found.path, named, out / "splatting")
-    return replace(found, notes=(*copies, *extraction.failed, *matching.failed, *found.notes))
+    with bar("report"):
+        models = [read_model(out / "sparse" / str(number)) for number in range(int(found.stats["models"]))]
+        failed = {name: _why(name, path, extraction.failed) for name, path in named.items() if name not in usable}
+        failed |= {note.partition(": ")[0]: note.partition(": ")[2] for note in copies}
+        diagnosis = diagnose(list(account.images), out / "database.db", models, failed)
+        notes = (*copies, *extraction.failed, *matching.failed, *found.notes, *diagnosis.findings)
+        if not _is_newest(out / "report.html", out):
+            told = replace(account, notes=notes)
+            write_report(out, told, _verdict(found, diagnosis), found.stats, found.path, diagnosis)
+    return replace(found, notes=notes)
+
+
+def _verdict(found: Reconstruction, diagnosis: Diagnosis) -> str:
+    """The result in a sentence."""
+    registered, images = int(found.stats["registered"]), int(found.stats["images"])
+    if found.path is None:
+        return f"No model: {next(iter(diagnosis.findings), 'no two images fit together')}."
+    others = int(found.stats["models"]) - 1
+    more = f" {others} smaller model{'s' if others > 1 else ''} could not be joined to it." if others else ""
+    return (f"All {images} images are" if registered == images else f"{registered} of {images} images are") + (
+        f" in one model.{more}"
+    )
+
+
+def _why(name: str, path: Path, failed: Sequence[str]) -> str:
+    """Of the lines of what failed, the one on this image, without its name."""
+    line = next((line for line in failed if line.startswith((f"{path}: ", f"{name}: "))), "no features")
+    return line.removeprefix(f"{path}: ").removeprefix(f"{name}: ")
+
+
+def _is_newest(report: Path, out: Path) -> bool:
+    """Whether nothing that a report tells of was made after it."""
+    told = [out / name for name in ("summary.json", "undistorted", "splatting")]
+    newest = max((path.stat().st_mtime_ns for path in told if path.exists()), default=0)
+    return report.is_file() and report.stat().st_mtime_ns >= newest
+
+
+def _title(named: Mapping[str, Path]) -> str:
+    """Of the folder that the images lie in."""
+    name, path = next(iter(named.items()))
+    folder = Path(str(path.absolute()).removesuffix(name))
+    return folder.parent.name if folder.name == "images" else folder.name
+
+
+def _settings(extractor: Any, pairs: Any, matcher: MatcherConfig, *configs: Any) -> dict[str, dict[str, Any]]:
+    """Groups of what was asked for, as the report shows them."""
+    features = describe_extractor(extractor) if hasattr(extractor, "config") else {"extractor": str(extractor)}
+    mapping, photos = map(asdict, configs)
+    groups = {"input": photos, "features": features, "pairs": asdict(pairs), "matching": matcher.described()}
+    return {name: plain(group) for name, group in (groups | {"mapping": mapping}).items()}
 
 
 def without_copies(named: Mapping[str, Path]) -> tuple[dict[str, Path], list[str]]:

@@ -54,4 +54,5 @@ class Sfm(ExtractorOptions, PairsConfig, MappingConfig, PhotosConfig):
             f"{stats['reprojection_error_px']:.2f} px"
         )
         print(f"{line} images registered{points if found.path is not None else ''}")
+        print(f"{self.out / 'report.html'}: cameras and points to turn, each image with what became of it")
         return 0 if found.path is not None else 1

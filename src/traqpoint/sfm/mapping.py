@@ -217,7 +217,7 @@ def _incremental(
         )
         return list(models.values())
 
-    if models := attempt():
+    if (models := attempt()) or not _database_stats(database)["verified_pairs"]:
         return models, []
     options.mapper.init_max_forward_motion, options.mapper.init_min_tri_angle = RELAXED
     return attempt(), [
