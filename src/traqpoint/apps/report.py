@@ -98,7 +98,8 @@ def _of_model(folder: Path, images: Mapping[str, Path], diagnosis: Diagnosis | N
     model = model_from_pycolmap(reconstruction, folder)
     points = [reconstruction.points3D[i] for i in model.point_ids.tolist()]
     colours = np.array([point.color for point in points], dtype=np.uint8).reshape(-1, 3)
-    lengths = np.array([point.track.length() for point in points])
+    # Of images: COLMAP joins what it found twice in one image.
+    lengths = np.array([len({seen.image_id for seen in point.track.elements}) for point in points])
     ups = {name: _up(images[name]) for name in model.images}
     shown = min(len(points), MAX_POINTS)
     note = f"{shown} of {len(points)} points are drawn." if shown < len(points) else ""
@@ -156,7 +157,7 @@ def _tiles(stats: Mapping[str, float] | None, seconds: Mapping[str, float]) -> l
     if stats is not None and stats["points"]:
         tiles += [
             ("points", f"{stats['points']:.0f}"),
-            ("images per point", f"{stats['mean_track_length']:.2f}"),
+            ("observations per point", f"{stats['mean_track_length']:.2f}"),
             ("reprojection error", f"{stats['reprojection_error_px']:.2f} px"),
             ("pairs that fit", f"{stats['verified_pairs']:.0f}"),
         ]
