@@ -10,6 +10,9 @@ from traqpoint.errors import MissingDependencyError
 EXTRAS = {
     "pycolmap": "sfm",
     "poselib": "eval",
+    "faiss": "retrieval",
+    "ray": "ray",
+    "fsspec": "ray",
     "matplotlib": "viz",
     "skimage": "demo",
     "tensorboard": "train",

@@ -8,12 +8,12 @@ from pathlib import Path
 import tyro
 
 from traqpoint.cli.common import part, print_outcome, progress_bar
-from traqpoint.inference.config import PairsConfig
+from traqpoint.inference.config import MatchFlowConfig, PairsConfig
 from traqpoint.matching.config import MatcherConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Match(PairsConfig):
+class Match(PairsConfig, MatchFlowConfig):
     """Match images that traqpoint extract has seen. Pairs that are done already are skipped."""
 
     features: tyro.conf.Positional[Path]
@@ -28,18 +28,17 @@ class Match(PairsConfig):
     """Replace matches that another configuration left."""
 
     def run(self) -> int:
-        from traqpoint.inference.pairs import select_pairs
         from traqpoint.inference.pipeline import match_pairs
 
-        config = part(self, PairsConfig)
         with progress_bar("match") as progress:
             outcome = match_pairs(
                 self.features,
-                lambda names: select_pairs(names, config),
+                part(self, PairsConfig),
                 self.out,
                 self.matcher,
                 self.device,
                 self.overwrite,
                 progress,
+                part(self, MatchFlowConfig),
             )
         return print_outcome(outcome, "pairs")

@@ -93,11 +93,11 @@ class ExtractorConfig:
             parse_bytes(self.memory)
 
 
-def parse_bytes(text: str) -> int:
+def parse_bytes(text: str, name: str = "memory") -> int:
     """``2GB``, ``1.5 GB`` or ``800MB`` as bytes, of 10⁹ and 10⁶ each. Raises ConfigError for anything else."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([GM])B", text.strip(), re.IGNORECASE)
     if found is None:
-        raise ConfigError(f"memory must be a number with GB or MB, as 2GB, got {text!r}")
+        raise ConfigError(f"{name} must be a number with GB or MB, as 2GB, got {text!r}")
     return int(float(found[1]) * (10**9 if found[2].upper() == "G" else 10**6))
 
 
@@ -119,14 +119,59 @@ class FlowConfig:
 
 
 @dataclass(frozen=True)
+class MatchFlowConfig:
+    """How many pairs are matched at once; their matches do not depend on it."""
+
+    workers: int | None = None
+    """Threads that match a pair each; by default one per core, and one on a GPU."""
+    cache: str = "1GB"
+    """Features that are kept in memory, as 1GB or 500MB, so that each image's are read about once."""
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"workers must be at least 1 thread, got {self.workers}")
+        parse_bytes(self.cache, "cache")
+
+
+PAIRS: Registry[Callable[..., Any]] = Registry(
+    "choice of pairs",
+    {
+        "exhaustive": "traqpoint.inference.pairs:exhaustive",
+        "sequential": "traqpoint.inference.pairs:sequential",
+        "loop": "traqpoint.inference.pairs:loop",
+        "retrieval": "traqpoint.inference.pairs:retrieval",
+        "poses": "traqpoint.inference.pairs:poses",
+    },
+)
+"""Name -> a function that makes of an `inference.pairs.Collection` and a PairsConfig a list of pairs."""
+
+
+@dataclass(frozen=True)
 class PairsConfig:
     """Which pairs of images are matched."""
 
     pairs: str = "exhaustive"
-    """exhaustive, sequential (in order of names), or a text file with two names per line."""
+    """exhaustive; sequential (in order of names); loop (sequential, and where the camera comes back); retrieval (images
+    that look alike); poses (images that were near each other); a text file with two names per line; or your own, as
+    module:name."""
     window: int = 5
-    """sequential: match each image with this many next ones."""
+    """sequential, loop: match each image with this many next ones."""
+    quadratic: bool = False
+    """sequential, loop: and with those 2, 4, 8 … images ahead, doubled as often as the window is wide."""
+    neighbours: int = 20
+    """retrieval, loop, poses: match an image with this many."""
+    loop_every: int = 10
+    """loop: look for neighbours of every so manieth image, beyond its window."""
+    poses: Path | None = None
+    """poses: a COLMAP model, a scene of the Strecha benchmark, or the folder of photographs whose EXIF has GPS; sfm
+    looks into its own photographs by default."""
 
     def __post_init__(self) -> None:
         if self.window < 1:
             raise ConfigError(f"window must be at least 1 image, got {self.window}")
+        if self.neighbours < 1:
+            raise ConfigError(f"neighbours must be at least 1 image, got {self.neighbours}")
+        if self.loop_every < 1:
+            raise ConfigError(f"loop_every must be at least 1 image, got {self.loop_every}")
+        if self.poses is not None and self.pairs != "poses":
+            raise ConfigError(f"poses {self.poses}: only --pairs poses looks at them, not {self.pairs}")

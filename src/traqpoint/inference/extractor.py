@@ -36,6 +36,9 @@ Image = str | Path | np.ndarray | Tensor
 
 _BATCH_PIXELS = 1 << 22
 """Thirteen VGA images. Set by reasoning, to be measured: enough to fill a GPU, and larger images fill it alone."""
+_AT_ONCE = 4
+"""Images that threads of a CPU work on at once, with the cores shared among them: beside each other they lose less than
+together at one. More would take more memory, half a gigabyte for each of 1600 px."""
 
 
 class Extractor:
@@ -43,7 +46,8 @@ class Extractor:
 
     An image is a path, a numpy (H, W, 3) RGB uint8 array or a torch (3, H, W) float tensor in [0, 1], of any size.
     The same image gives the same features alone, in any batch and in tiles, up to the rounding of float32 sums.
-    batch_pixels: how many pixels of images of about one size `extract_folder` gives to `batch` at once.
+    batch_pixels: how many pixels of images of about one size `extract_folder` gives to `batch` at once. at_once: how
+    many threads of it call `batch`.
     """
 
     def __init__(self, weights: str | Path | TraqPoint = "traqpoint-s", **options) -> None:
@@ -67,6 +71,8 @@ class Extractor:
         self._tiles = None if self.config.memory is None else Tiles(self.model, self.runtime, self.config, self.device)
         # On one core of a CPU, eight VGA images take 1.7 times as long together as one by one.
         self.batch_pixels = 0 if self.device.type == "cpu" else _BATCH_PIXELS
+        alone = self.device.type != "cpu" or self.config.backend != "torch" or self.config.memory is not None
+        self.at_once = 1 if alone else min(_AT_ONCE, torch.get_num_threads())
 
     def __call__(self, image: Image) -> Features:
         return self.batch([image])[0]

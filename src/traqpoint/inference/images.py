@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from math import inf
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +12,7 @@ import numpy as np
 
 from traqpoint.errors import DataError, ImageError
 from traqpoint.image import expand_images, read_image
+from traqpoint.inference.ahead import mapped
 
 Images = str | Path | Iterable[str | Path] | Mapping[str, Path]
 """Image files and folders, or name -> file."""
@@ -58,19 +56,8 @@ def read_ahead(named: Sequence[tuple[str, Path]], workers: int = 2) -> Iterator[
 
     Without workers, each is decoded when it is asked for.
     """
-    if not workers:
-        yield from ((name, path, _read(path)) for name, path in named)
-        return
-    pool = ThreadPoolExecutor(max_workers=workers)
-    try:
-        rest = iter(named)
-        waiting = deque((name, path, pool.submit(_read, path)) for name, path in islice(rest, workers + 2))
-        while waiting:
-            name, path, image = waiting.popleft()
-            yield name, path, image.result()
-            waiting.extend((name, path, pool.submit(_read, path)) for name, path in islice(rest, 1))
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    for (name, path), image in mapped(lambda named: _read(named[1]), named, workers):
+        yield name, path, image
 
 
 def in_groups(

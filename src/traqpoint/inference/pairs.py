@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
-from traqpoint.errors import DataError, FormatError
-from traqpoint.inference.config import PairsConfig
+import torch
+from torch import Tensor
+
+from traqpoint.errors import ConfigError, DataError, FormatError
+from traqpoint.inference.config import PAIRS, PairsConfig
+from traqpoint.inference.global_descriptors import global_descriptors
+from traqpoint.inference.places import places_of
+from traqpoint.io.stores import FeatureStore
+from traqpoint.retrieval.neighbours import nearest
 
 Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What pairs are chosen from: names in order; the images' features and files, where they are known."""
+
+    names: Sequence[str]
+    features: FeatureStore | None = None
+    images: Mapping[str, Path] = field(default_factory=dict)
 
 
 def exhaustive_pairs(names: Sequence[str]) -> list[Pair]:
@@ -17,10 +35,11 @@ def exhaustive_pairs(names: Sequence[str]) -> list[Pair]:
     return list(combinations(names, 2))
 
 
-def sequential_pairs(names: Sequence[str], window: int = 5) -> list[Pair]:
-    """Every image with each of the next `window` images."""
+def sequential_pairs(names: Sequence[str], window: int = 5, quadratic: bool = False) -> list[Pair]:
+    """Every image with each of the next `window` images; quadratic: and with those 2^j ahead, j < window (COLMAP's)."""
     PairsConfig(window=window)  # checks the range
-    return [(a, b) for i, a in enumerate(names) for b in names[i + 1 : i + 1 + window]]
+    steps = sorted({*range(1, window + 1), *(2**j for j in range(window) if quadratic)})
+    return [(a, names[i + step]) for i, a in enumerate(names) for step in steps if i + step < len(names)]
 
 
 def read_pairs(path: str | Path) -> list[Pair]:
@@ -31,7 +50,8 @@ def read_pairs(path: str | Path) -> list[Pair]:
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path}: cannot be read as a list of pairs ({error})") from None
+        reason = f"neither one of {', '.join(PAIRS)} nor a list of pairs" if Path(path).name == str(path) else ""
+        raise FormatError(f"{path}: {reason or 'cannot be read as a list of pairs'} ({error})") from None
     pairs = []
     for number, line in enumerate(lines, start=1):
         words = line.split()
@@ -45,13 +65,62 @@ def read_pairs(path: str | Path) -> list[Pair]:
     return pairs
 
 
-def select_pairs(names: Sequence[str], config: PairsConfig) -> list[Pair]:
-    """The pairs of `names` that the configuration asks for; those of a text file are taken as they are."""
-    if config.pairs == "exhaustive":
-        return exhaustive_pairs(names)
-    if config.pairs == "sequential":
-        return sequential_pairs(names, config.window)
+def select_pairs(collection: Collection | Sequence[str], config: PairsConfig) -> list[Pair]:
+    """The pairs that the configuration asks for; those of a text file are taken as they are.
+
+    Raises ConfigError if the choice needs what the collection does not have: features, or places.
+    """
+    if not isinstance(collection, Collection):
+        collection = Collection(collection)
+    if config.pairs in PAIRS:
+        return PAIRS[config.pairs](collection, config)
     return read_pairs(config.pairs)
+
+
+def exhaustive(collection: Collection, config: PairsConfig) -> list[Pair]:
+    """See `exhaustive_pairs`."""
+    return exhaustive_pairs(collection.names)
+
+
+def sequential(collection: Collection, config: PairsConfig) -> list[Pair]:
+    """See `sequential_pairs`."""
+    return sequential_pairs(collection.names, config.window, config.quadratic)
+
+
+def loop(collection: Collection, config: PairsConfig) -> list[Pair]:
+    """Sequential, and every `loop_every`-th image with those that look like it beyond its window."""
+    near = _neighbours(_described(collection), config.neighbours + 2 * config.window)
+    found = []
+    for i in range(0, len(near), config.loop_every):
+        beyond = [j for j in near[i].tolist() if j >= 0 and abs(i - j) > config.window][: config.neighbours]
+        found += [(min(i, j), max(i, j)) for j in beyond]
+    return without_repeats([*sequential(collection, config), *_named(collection, found)])
+
+
+def retrieval(collection: Collection, config: PairsConfig) -> list[Pair]:
+    """Each image with those that look most like it."""
+    return _with_neighbours(collection, _described(collection), config)
+
+
+def poses(collection: Collection, config: PairsConfig) -> list[Pair]:
+    """Each image with those that were taken nearest to it, looking the same way where poses tell that.
+
+    Warns of images whose place is unknown: they are in no pair. Raises DataError if that is so of all.
+    """
+    spelled = (lambda name: name) if collection.features is None else collection.features.spelled
+    places = places_of(collection.images, config.poses)
+    known = {spelled(name): place for name, place in places.items()}
+    size = len(next(iter(known.values()), ()))
+    points = torch.stack([known.get(name, torch.full((size,), torch.nan)) for name in collection.names])
+    unknown = [name for name in collection.names if name not in known]
+    if len(unknown) == len(points):
+        raise DataError(f"{config.poses or 'EXIF'}: no place of any of {len(unknown)} images, {unknown[0]} for one")
+    if unknown:
+        warnings.warn(
+            f"{len(unknown)} of {len(points)} images have no place and are matched with none: {unknown[0]}",
+            stacklevel=2,
+        )
+    return _with_neighbours(collection, points, config)
 
 
 def without_repeats(pairs: Iterable[Pair]) -> list[Pair]:
@@ -61,3 +130,31 @@ def without_repeats(pairs: Iterable[Pair]) -> list[Pair]:
         if a != b:
             seen.setdefault(frozenset((a, b)), (a, b))
     return list(seen.values())
+
+
+def _described(collection: Collection) -> Tensor:
+    if collection.features is None:
+        raise ConfigError(
+            "pairs of images that look alike are chosen by their features: extract and match can, eval not"
+        )
+    points = global_descriptors(collection.features, collection.names)
+    return points.masked_fill(~points.any(1, keepdim=True), torch.nan)
+
+
+def _with_neighbours(collection: Collection, points: Tensor, config: PairsConfig) -> list[Pair]:
+    near = _neighbours(points, config.neighbours)
+    found = ((i, j) for i, row in enumerate(near.tolist()) for j in row if j >= 0)
+    return without_repeats(_named(collection, sorted({(min(pair), max(pair)) for pair in found})))
+
+
+def _neighbours(points: Tensor, count: int) -> Tensor:
+    """As `nearest`; an image of which nothing is known, NaN, has no neighbours and is nobody's."""
+    known = points.isfinite().all(1).nonzero().squeeze(1)
+    found = torch.full((len(points), count), -1)
+    near = nearest(points[known], count)
+    found[known] = torch.where(near < 0, -1, known[near])
+    return found
+
+
+def _named(collection: Collection, pairs: Iterable[tuple[int, int]]) -> list[Pair]:
+    return [(collection.names[i], collection.names[j]) for i, j in pairs]

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,11 @@ import numpy as np
 from traqpoint.device import resolve_device
 from traqpoint.errors import ConfigError, DataError, FormatError, ImageError, TraqPointError
 from traqpoint.files import claim, locked, read_settings
-from traqpoint.inference.config import FlowConfig
+from traqpoint.inference.ahead import mapped, shared_cores
+from traqpoint.inference.config import FlowConfig, MatchFlowConfig, PairsConfig
 from traqpoint.inference.images import Images, Read, in_groups, name_images, read_ahead, read_size
-from traqpoint.inference.pairs import Pair, without_repeats
+from traqpoint.inference.pair_work import Matched, matched
+from traqpoint.inference.pairs import Collection, Pair, select_pairs, without_repeats
 from traqpoint.inference.settings import describe_extractor, settings_path
 from traqpoint.inference.source import FeatureSource, by_name
 from traqpoint.inference.stored import in_file_pixels
@@ -33,8 +35,8 @@ from traqpoint.matching.run import Matcher, build_matcher
 from traqpoint.progress import Progress
 from traqpoint.types import Device, Features
 
-Pairs = Iterable[Pair] | Callable[[list[str]], Iterable[Pair]]
-"""Image names, or a function that chooses from the sorted list of all names."""
+Pairs = Iterable[Pair] | Callable[[list[str]], Iterable[Pair]] | PairsConfig
+"""Image names, a function that chooses from the sorted list of all names, or how they are chosen from the features."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,8 @@ def extract_folder(
     """Features of image files and folders into a folder of npz files, an hloc HDF5 file or a COLMAP database.
 
     extractor: an Extractor, or anything with a `config` dataclass that maps uint8 (H, W, 3) RGB to Features; if it has
-    `batch_pixels`, images of about one size with so many pixels in all go to its `batch` together. Decoding, the
-    extractor and writing overlap.
+    `batch_pixels`, images of about one size with so many pixels in all go to its `batch` together, and with `at_once`
+    so many threads call it. Decoding, the extractor and writing overlap.
     format: a key of FORMATS, or None to go by the suffix of `out`. Names are paths relative to the one folder
     given, or to the common parent; a mapping name -> path brings its own. Keypoints are in the pixels of the file as it
     is, before EXIF's orientation. Bad images are collected in the outcome and
@@ -98,8 +100,9 @@ def extract_into(
     images_read = read_ahead(pending, 0 if in_budget else flow.workers)
     pixels = getattr(extractor, "batch_pixels", 0) if flow.batch is None else inf
     input_size = getattr(extractor, "input_size", lambda size: size)
+    at_once = getattr(extractor, "at_once", 1)
     ready_made = isinstance(extractor, FeatureSource)  # in the pixels of the file, as what others write is
-    with Writer(store) as writer:
+    with Writer(store) as writer, shared_cores(at_once):
         told = -1
 
         def report() -> None:
@@ -108,8 +111,9 @@ def extract_into(
             if progress is not None:
                 progress(told, len(pending))
 
-        for group in in_groups(images_read, lambda item: input_size(read_size(item)), pixels, flow.batch or inf):
-            for (name, path, _), features in zip(group, _extracted(group, extractor), strict=True):
+        groups = in_groups(images_read, lambda item: input_size(read_size(item)), pixels, flow.batch or inf)
+        for group, found in mapped(partial(_extracted, extractor), groups, at_once if at_once > 1 else 0, waiting=0):
+            for (name, path, _), features in zip(group, found, strict=True):
                 if isinstance(features, TraqPointError):
                     failed.append(_line(features, path))
                 else:
@@ -123,7 +127,7 @@ def extract_into(
     return Outcome(tuple(name for name, _ in pending if name in finished), skipped, tuple(failed), shrunk=shrunk)
 
 
-def _extracted(group: list[Read], extractor: Any) -> list[Features | TraqPointError]:
+def _extracted(extractor: Any, group: list[Read]) -> list[Features | TraqPointError]:
     """Features of each image, or why there are none; several images share a forward pass."""
     if len(group) > 1:
         with suppress(ImageError):  # then one by one, to learn which it is
@@ -145,11 +149,13 @@ def match_pairs(
     device: str = "auto",
     overwrite: bool = False,
     progress: Progress | None = None,
+    flow: MatchFlowConfig | None = None,
 ) -> Outcome:
     """Match pairs of what `extract_folder` wrote; the result has the format of `features`.
 
     out: None for ``<features>-matches`` beside the features; a COLMAP database takes its own matches. Unreadable
-    features are collected in the outcome. Raises ConfigError if `out` holds matches of another configuration.
+    features are collected in the outcome. Each image's features are read about once (`inference.pair_order`), and
+    several threads call the matcher (`flow`). Raises ConfigError if `out` holds matches of another configuration.
     """
     matcher = matcher or MatcherConfig()
     on_device, match = resolve_device(device), build_matcher(matcher)
@@ -166,7 +172,7 @@ def match_pairs(
                 "features": read_settings(settings_path(source)),
             }
             claim(target, settings, config, len(matches) > 0, overwrite, matches.clear)
-            outcome = _match(matches, store, chosen, match, on_device, overwrite, progress)
+            outcome = _match(matches, store, chosen, match, on_device, overwrite, progress, flow)
     return dataclasses.replace(outcome, out=target)
 
 
@@ -178,6 +184,7 @@ def match_into(
     device: Device = "cpu",
     overwrite: bool = False,
     progress: Progress | None = None,
+    flow: MatchFlowConfig | None = None,
 ) -> Outcome:
     """Match those pairs that an open store lacks, or all of them; each once, whichever way round.
 
@@ -185,7 +192,7 @@ def match_into(
     """
     chosen = _chosen(features, pairs)
     matches.check_names(_names(chosen))
-    return _match(matches, features, chosen, matcher, device, overwrite, progress)
+    return _match(matches, features, chosen, matcher, device, overwrite, progress, flow)
 
 
 def _match(
@@ -196,35 +203,27 @@ def _match(
     device: Device,
     overwrite: bool,
     progress: Progress | None,
+    flow: MatchFlowConfig | None,
 ) -> Outcome:
-    @lru_cache(maxsize=64)
-    def read(name: str) -> Features | FormatError:
-        try:
-            return features.read(name).to(device)
-        except FormatError as error:
-            return error
-
-    done, skipped, failed, found = [], [], {}, 0
-    for number, (a, b) in enumerate(pairs, start=1):
-        if not overwrite and (a, b) in matches:
-            skipped.append(f"{a} {b}")
+    pending = [pair for pair in pairs if overwrite or pair not in matches]
+    skipped = set(pairs).difference(pending)
+    done, failed, found = list[str](), dict[str, str](), 0
+    for number, (pair, between) in enumerate(matched(pending, features, matcher, device, flow), start=1):
+        if isinstance(between, Matched):
+            matches.write(*pair, between.matches, between.num_keypoints)
+            found += len(between.matches)
+            done.append(" ".join(pair))
         else:
-            first, second = read(a), read(b)
-            for name, value in ((a, first), (b, second)):
-                if isinstance(value, FormatError):
-                    failed[name] = _line(value, name)
-            if isinstance(first, Features) and isinstance(second, Features):
-                between = matcher(first, second)
-                matches.write(a, b, between, len(first))
-                found += len(between)
-                done.append(f"{a} {b}")
+            failed |= {name: _line(error, name) for name, error in between.items()}
         if progress is not None:
-            progress(number, len(pairs))
+            progress(number, len(pending))
+    if progress is not None and not pending:
+        progress(0, 0)
     if done and not found:
         warnings.warn(
             f"not one match in {len(done)} pairs: other weights, or a stricter matcher than meant?", stacklevel=3
         )
-    return Outcome(tuple(done), tuple(skipped), tuple(failed.values()))
+    return Outcome(tuple(done), tuple(" ".join(pair) for pair in pairs if pair in skipped), tuple(failed.values()))
 
 
 def _chosen(features: FeatureStore, pairs: Pairs) -> list[Pair]:
@@ -232,6 +231,8 @@ def _chosen(features: FeatureStore, pairs: Pairs) -> list[Pair]:
     names, source = features.names(), getattr(features, "path", "in memory")
     if not names:
         raise DataError(f"{source}: no features in there")
+    if isinstance(pairs, PairsConfig):
+        pairs = select_pairs(Collection(names, features), pairs)
     given = pairs(names) if callable(pairs) else pairs
     chosen = without_repeats((features.spelled(a), features.spelled(b)) for a, b in given)
     known = set(names)

@@ -13,7 +13,7 @@ class Matcher(Protocol):
     """From the features of two images to their matches, on the features' device."""
 
     def __call__(self, features_a: Features, features_b: Features, /) -> Matches:
-        """Raises FormatError if the two cannot be matched with each other."""
+        """Raises FormatError if the two cannot be matched with each other. Called by several threads at once."""
         ...
 
 

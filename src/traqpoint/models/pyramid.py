@@ -14,6 +14,9 @@ from traqpoint.models.config import DESCRIPTORS, ModelConfig, PyramidShape
 from traqpoint.models.descriptor import DescriptorNetwork, Sizes
 from traqpoint.models.layers import ConvBlock, Pointwise, upsample
 
+MEASURED = 4
+"""Every 4th row and column decide brightness and contrast of an image."""
+
 LEAST_DEVIATION = 1e-2
 """Images that vary by less than this (of 1) are not blown up: what is in them is noise."""
 
@@ -35,13 +38,13 @@ class _Residual(nn.Module):
 
 def standardised(images: Tensor, sizes: Sizes | Tensor | None = None) -> Tensor:
     """Images (B, 3, H, W) of mean 0 and deviation 1, each by one number over its colours: brightness and contrast
-    cancel, hues stay. sizes: the part that is no padding, and alone is measured, at every second pixel."""
+    cancel, hues stay. sizes: the part that is no padding, and alone is measured."""
     H, W = images.shape[-2:]
-    pixels, share = images[..., ::2, ::2], None
+    pixels, share = images[..., ::MEASURED, ::MEASURED], None
     if isinstance(sizes, Tensor) or (sizes is not None and any(tuple(size) != (W, H) for size in sizes)):
         limits = torch.as_tensor(sizes, device=images.device)
-        rows = torch.arange(0, H, 2, device=images.device) < limits[:, 1:]
-        columns = torch.arange(0, W, 2, device=images.device) < limits[:, :1]
+        rows = torch.arange(0, H, MEASURED, device=images.device) < limits[:, 1:]
+        columns = torch.arange(0, W, MEASURED, device=images.device) < limits[:, :1]
         inside = (rows[:, None, :, None] & columns[:, None, None, :]).to(images.dtype)
         share = (inside / (3 * inside.sum((2, 3), keepdim=True))).expand_as(pixels).flatten(1)
     pixels = pixels.flatten(1)
@@ -61,6 +64,10 @@ def _scaled(images: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
 def _mean(values: Tensor, share: Tensor | None) -> Tensor:
     """(B, N) -> (B, 1). share: what each of them counts, or None for all the same."""
     return values.mean(1, keepdim=True) if share is None else (values * share).sum(1, keepdim=True)
+
+
+_FARTHEST_PX = 32
+"""From a keypoint, places around it lie at most so far to each side: tiles must know what they need to see."""
 
 
 class PyramidDescriptor(DescriptorNetwork):
@@ -85,10 +92,10 @@ class PyramidDescriptor(DescriptorNetwork):
         )
         self.laterals = nn.ModuleList(Pointwise(width, shape.context) for width in widths[2:])
         sampled = sum(shape.maps[1:])
-        self.around = _Around(sampled, shape.context, shape.offsets) if shape.offsets else None
+        self.around = _Around(sampled, shape) if shape.offsets else None
         if self.around is not None:
             sampled += self.around.channels
-        self.samples_locally = self.around is None
+        self.sampled_px = 0 if self.around is None else _FARTHEST_PX
         self.head = nn.Sequential(
             nn.Linear(sampled, shape.hidden), nn.ReLU(inplace=True), nn.Linear(shape.hidden, self.dim)
         )
@@ -97,7 +104,7 @@ class PyramidDescriptor(DescriptorNetwork):
         """Mean and deviation, (1,) each: those of `standardised`, but for the rounding of float32 sums."""
         count, total, squares = 0, torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
         for strip in strips:
-            pixels = strip[..., ::2, ::2].double()
+            pixels = strip[..., ::MEASURED, ::MEASURED].double()
             count += pixels.numel()
             total = total.to(pixels) + pixels.sum()
             squares = squares.to(pixels) + pixels.square().sum()
@@ -134,12 +141,11 @@ class PyramidDescriptor(DescriptorNetwork):
 class _Around(nn.Module):
     """The context at a few places around each keypoint, which its own features choose (ALIKED's idea, in small)."""
 
-    reduced = 16
-
-    def __init__(self, features: int, context: int, count: int) -> None:
+    def __init__(self, features: int, shape: PyramidShape) -> None:
         super().__init__()
-        self.channels = self.reduced * count
-        self.reduce = Pointwise(context, self.reduced)
+        self.count = count = shape.offsets
+        self.channels = shape.around * count
+        self.reduce = Pointwise(shape.context, shape.around)
         self.choose = nn.Linear(features, 2 * count)
         nn.init.zeros_(self.choose.weight)
         angle = torch.arange(count) * 2 * torch.pi / count
@@ -147,6 +153,8 @@ class _Around(nn.Module):
             self.choose.bias.copy_(8 * torch.stack([angle.cos(), angle.sin()], dim=-1).flatten())
 
     def forward(self, features: Tensor, context: Tensor, xy: Tensor, image_size: tuple[int, int]) -> Tensor:
-        places = xy.unsqueeze(2) + self.choose(features).unflatten(-1, (-1, 2))
+        # Lengths are written out: a graph cannot infer one of them where there are no keypoints.
+        steps = self.choose(features).unflatten(-1, (self.count, 2)).clamp(-_FARTHEST_PX, _FARTHEST_PX)
+        places = xy.unsqueeze(2) + steps
         found = sample(self.reduce(context), places.flatten(1, 2), image_size)
-        return found.unflatten(1, places.shape[1:3]).flatten(2)
+        return found.reshape(*xy.shape[:2], self.channels)

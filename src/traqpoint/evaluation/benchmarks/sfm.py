@@ -87,7 +87,7 @@ class SfmBenchmark(Benchmark, PairsConfig):
     @cached_property
     def data(self) -> Photos:
         from traqpoint.image import list_images
-        from traqpoint.inference.pairs import select_pairs
+        from traqpoint.inference.pairs import Collection, select_pairs
         from traqpoint.sfm.truth import neighbourhood, read_truth
 
         folder = self._folder
@@ -98,7 +98,7 @@ class SfmBenchmark(Benchmark, PairsConfig):
                 raise DataError("a limit needs a truth that knows which images see the same")
             truth = neighbourhood(truth, self.limit)
             images = {name: path for name, path in images.items() if name in truth.images}
-        return Photos(self._name, images, select_pairs(list(images), PairsConfig(self.pairs, self.window)), truth)
+        return Photos(self._name, images, select_pairs(Collection(list(images), images=images), self), truth)
 
     def inputs(self) -> tuple[Mapping[str, Path], Sequence[Pair]]:
         return self.data.images, self.data.pairs
