@@ -114,23 +114,24 @@ class VideoWriter:
         self._size = (0, 0)
 
     def write(self, frame: np.ndarray) -> None:
-        cv2 = optional.load("cv2")
         if self._writer is None:
             partial = self._file.__enter__()
             height, width = frame.shape[:2]
             self._size = (width + width % 2, height + height % 2)
-            for codec in _CODECS:
-                self._writer = cv2.VideoWriter(str(partial), cv2.VideoWriter.fourcc(*codec), self.fps, self._size)
-                if self._writer.isOpened():
-                    break
-            if codec != _CODECS[0] and self._writer.isOpened():
-                warnings.warn(
-                    f"{self.path}: browsers will not play it, as this OpenCV has no VP9: convert it with ffmpeg",
-                    stacklevel=2,
-                )
-            if not self._writer.isOpened():
-                raise ImageError(f"{self.path}: this video cannot be written (use the suffix .mp4)")
+            self._writer = self._opened(partial)
         self._writer.write(np.ascontiguousarray(self._fitted(frame)[..., ::-1]))
+
+    def _opened(self, partial: Path) -> Any:
+        cv2 = optional.load("cv2")
+        for codec in _CODECS:
+            writer = cv2.VideoWriter(str(partial), cv2.VideoWriter.fourcc(*codec), self.fps, self._size)
+            if not writer.isOpened():
+                continue
+            if codec != _CODECS[0]:
+                text = "browsers will not play it, as this OpenCV has no VP9: convert it with ffmpeg"
+                warnings.warn(f"{self.path}: {text}", stacklevel=3)
+            return writer
+        raise ImageError(f"{self.path}: this video cannot be written (use the suffix .mp4)")
 
     def _fitted(self, frame: np.ndarray) -> np.ndarray:
         cv2 = optional.load("cv2")
