@@ -49,7 +49,7 @@ class Outcome:
     done: tuple[str, ...]
     skipped: tuple[str, ...]
     failed: tuple[str, ...]
-    out: Path | None = None
+    out: Path | str | None = None
     shrunk: int = 0
 
 
