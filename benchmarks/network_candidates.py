@@ -23,3 +23,6 @@ s_short = _network((8, 24, 48, 96, 128), dim=32)
 t = DESCRIPTORS["pyramid-t"]
 t_deep = _network(TINY, depths=(0, 1, 1, 2, 1), **SMALLER)
 t_around = _network(TINY, offsets=8, **SMALLER)
+s_flat = _network((8, 24, 48, 96, 128), depths=(0, 1, 1, 0, 0), offsets=8)
+s_coarse = _network((8, 24, 48, 64, 96), offsets=8)
+t_flat = _network(TINY, depths=(0, 1, 1, 0, 0), offsets=8, **SMALLER)

@@ -1,6 +1,8 @@
-"""Matches that agree with known poses."""
+"""Matches that agree with each other, or with known poses."""
 
+import shutil
 from contextlib import closing
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,40 @@ def test_a_database_is_made_again_for_a_calibration_that_differs_in_the_last_dig
         path = build_database(images, features, matches, [], tmp_path / "d.db", MappingConfig(), known, POSES)
         stamps.append(read_stamp(stamp_path(path))["content"])
     assert stamps[0] != stamps[1] and stamps[0] == stamps[2]
+
+
+def test_verification_tells_how_far_it_is_and_finds_what_colmaps_own_loop_finds(tmp_path):
+    """COLMAP's loop over a database says nothing until it is done."""
+    generator = torch.Generator().manual_seed(0)
+    features, matches = NpzFeatures(tmp_path / "features"), NpzMatches(tmp_path / "matches")
+    names = [f"{i}.jpg" for i in range(5)]
+    for i, name in enumerate(names):
+        xy = CAMERA.project(POINTS @ POSES["a.jpg"][:3, :3].T + torch.tensor([0.3 * i, 0.0, 6.0]))
+        xy[30:] = torch.rand(10, 2, generator=generator, dtype=torch.float64) * 480
+        features.write(name, Features(xy.float(), torch.ones(40), torch.ones(40, 1), CAMERA.image_size))
+    pairs = list(combinations(names, 2))
+    for pair in pairs:
+        matches.write(*pair, Matches(torch.arange(40).repeat(2, 1).T, torch.ones(40)))
+    told: list[tuple[int, int | None]] = []
+    path = build_database(
+        {name: Path(name) for name in names},
+        features,
+        matches,
+        pairs,
+        tmp_path / "ours.db",
+        MappingConfig(num_threads=1),
+        progress=lambda *at: told.append(at),
+    )
+    assert told == [(0, 10), (4, 10), (8, 10), (10, 10)]
+    shutil.copy(path, tmp_path / "colmaps.db")
+    with closing(pycolmap.Database.open(tmp_path / "colmaps.db")) as db:
+        db.clear_two_view_geometries()
+    options = pycolmap.TwoViewGeometryOptions()
+    options.ransac.random_seed, options.ransac.max_num_trials = 0, 1000
+    pycolmap.geometric_verification(tmp_path / "colmaps.db", two_view_geometry_options=options)
+    found = []
+    for database in (path, tmp_path / "colmaps.db"):
+        with closing(pycolmap.Database.open(database)) as db:
+            ids, geometries = db.read_two_view_geometries()
+            found.append({i: g.inlier_matches.tolist() for i, g in zip(ids, geometries, strict=True)})
+    assert found[0] == found[1] and len(found[0]) == 10 and all(len(inliers) >= 15 for inliers in found[0].values())

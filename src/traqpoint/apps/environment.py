@@ -13,7 +13,10 @@ from traqpoint._version import __version__
 from traqpoint.device import computes_in_bf16, resolve_device
 from traqpoint.models.weights import available
 
-REQUIRED = ("torch", "numpy", "opencv-python-headless", "h5py", "safetensors", "tyro", "PyYAML", "rich", "pillow")
+REQUIRED = (
+    *("torch", "numpy", "opencv-python-headless", "h5py", "safetensors", "tyro", "PyYAML", "rich", "pillow"),
+    "jinja2",
+)
 """What pip installs with the package, by the names that pip has for them."""
 DISTRIBUTIONS = {
     "skimage": "scikit-image",

@@ -32,3 +32,8 @@ def stored_image(image: np.ndarray, orientation: int) -> np.ndarray:
         image = image.swapaxes(0, 1)
     down, right = orientation in (3, 4, 6, 7), orientation in (2, 3, 7, 8)
     return image[:: -1 if down else 1, :: -1 if right else 1]
+
+
+def upright_image(image: np.ndarray, orientation: int) -> np.ndarray:
+    """The stored image (H, W, ...) as it is looked at: turning to the left undoes turning to the right."""
+    return stored_image(image, {6: 8, 8: 6}.get(orientation, orientation))

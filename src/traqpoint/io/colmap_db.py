@@ -96,13 +96,15 @@ class ColmapDatabase:
         image_path: str | Path | None = None,
         camera: Camera | Any = None,
         share_camera: bool = False,
+        camera_model: str = "SIMPLE_RADIAL",
     ) -> None:
         """Add an image with its keypoints, camera, rig and frame.
 
-        camera: calibration if it is known, or what `camera` of another database gave; else a SIMPLE_RADIAL guess from
-        the EXIF of the file at image_path, or 1.2 times the longer side. share_camera: use the camera of an earlier
-        image if it is the same; else each image has its own. Raises FormatError if the image has features: its matches
-        and models are made of them; OSError if the disk is nearly full, for then COLMAP would end the whole process.
+        camera: calibration if it is known, or what `camera` of another database gave; else a guess of a `camera_model`
+        from the EXIF of the file at image_path, or 1.2 times the longer side. share_camera: use the camera of an
+        earlier image if it is the same; else each image has its own. Raises FormatError if the image has features: its
+        matches and models are made of them; OSError if the disk is nearly full, for then COLMAP would end the whole
+        process.
         """
         pycolmap = optional.load("pycolmap")
         if name in self:
@@ -112,7 +114,7 @@ class ColmapDatabase:
         with pycolmap.DatabaseTransaction(self._db):
             image = self._db.read_image_with_name(name)
             if image is None:
-                guess = _pycolmap_camera(features.image_size, image_path, camera)
+                guess = _pycolmap_camera(features.image_size, image_path, camera, camera_model)
                 image = self._add_image(name, guess, share_camera)
             image_id = image.image_id
             arrays = features.numpy()
@@ -232,7 +234,9 @@ def _key(camera: Any) -> tuple:
     return camera.model, camera.width, camera.height, *camera.params.tolist()
 
 
-def _pycolmap_camera(image_size: tuple[int, int], image_path: str | Path | None, camera: Camera | Any) -> Any:
+def _pycolmap_camera(
+    image_size: tuple[int, int], image_path: str | Path | None, camera: Camera | Any, model: str
+) -> Any:
     pycolmap = optional.load("pycolmap")
     width, height = image_size
     if isinstance(camera, pycolmap.Camera):
@@ -254,6 +258,6 @@ def _pycolmap_camera(image_size: tuple[int, int], image_path: str | Path | None,
             guess = pycolmap.infer_camera_from_image(image_path)
             known = guess.has_prior_focal_length
             focal = guess.mean_focal_length() * max(width, height) / max(guess.width, guess.height)
-    out = pycolmap.Camera.create_from_model_name(0, "SIMPLE_RADIAL", focal, width, height)
+    out = pycolmap.Camera.create_from_model_name(0, model, focal, width, height)
     out.has_prior_focal_length = known
     return out

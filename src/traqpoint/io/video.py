@@ -18,6 +18,9 @@ from traqpoint.image import IMAGE_SUFFIXES, list_images, read_image
 FrameSource = str | Path | int | Iterable[str | Path | np.ndarray]
 """A video file, a webcam's index, a folder of images, or a list of image paths or uint8 (H, W, 3) RGB arrays."""
 
+VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mts", ".wmv"})
+"""Of files that are taken for films where images would do, too."""
+
 
 def read_frames(source: FrameSource) -> Iterator[np.ndarray]:
     """Frames as uint8 (H, W, 3) RGB; a folder's images in order of their paths.

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from traqpoint import optional
 
 
 class Keypoints(NamedTuple):
@@ -36,6 +39,22 @@ def _max_shifted(x: Tensor, shift: int, dim: int) -> Tensor:
     return torch.maximum(x.narrow(dim, 0, length), x.narrow(dim, shift, length))
 
 
+def window_max(x: Tensor, radius: int) -> Tensor:
+    """Maximum over the (2r+1)² window of each pixel of maps (B, 1, H, W), as far as it lies inside."""
+    if x.device.type != "cpu" or x.dtype != torch.float32:
+        return sliding_max(sliding_max(x, radius, 3), radius, 2)
+    kernel = np.ones(2 * (2 * radius + 1,), np.uint8)
+    dilate = optional.load("cv2").dilate  # a fifth of the time of doubling
+    return torch.stack([torch.from_numpy(dilate(plane[0].numpy(), kernel)) for plane in x]).unsqueeze(1)
+
+
+def _set(mask: Tensor) -> Tensor:
+    """Indices into the flattened mask where it is true: (N,) int64."""
+    if mask.device.type == "cpu":
+        return torch.from_numpy(np.flatnonzero(mask.numpy()))  # a quarter of the time
+    return mask.flatten().nonzero()[:, 0]
+
+
 class Maxima(NamedTuple):
     """Pixels that are the maximum of their window, image by image and row by row."""
 
@@ -56,18 +75,22 @@ def maxima(logits: Tensor, radius: int, prominence: float = 0.0) -> Maxima:
 
     A maximum must exceed its window's minimum by more than `prominence`: a flat window has none.
     """
-    highest = sliding_max(sliding_max(logits, radius, 3), radius, 2)
-    lowest = -sliding_max(sliding_max(-logits, radius, 3), radius, 2)
-    mask = (logits == highest).logical_and_(highest - lowest > prominence)
-    b, _, y, x = mask.nonzero(as_tuple=True)
-    found = Maxima(b, y, x)
+    logits = logits.detach()
+    height, width = logits.shape[-2:]
+    mask = logits == window_max(logits, radius)
+    place = _set(mask)
+    values = logits.flatten()[place]
+    prominent = values + window_max(-logits, radius).flatten()[place] > prominence
+    mask.view(-1)[place[~prominent]] = False
+    place, values = place[prominent], values[prominent]
+    found = Maxima(place // (height * width), place // width % height, place % width)
     # Ties are rare: only candidates that share their value with another one are looked at closely.
-    ordered, order = logits[b, 0, y, x].sort()
+    ordered, order = values.sort()
     same = ordered[1:] == ordered[:-1]
     tied = torch.cat([order[1:][same], order[:-1][same]])
     if not len(tied):
         return found
-    twin = torch.zeros_like(b, dtype=torch.bool)
+    twin = torch.zeros_like(place, dtype=torch.bool)
     twin[tied] = _follows_a_twin(mask, found.where(tied), radius)
     return found.where(~twin)
 
@@ -85,7 +108,10 @@ def _follows_a_twin(mask: Tensor, found: Maxima, radius: int) -> Tensor:
 def refine(logits: Tensor, y: Tensor, x: Tensor) -> Tensor:
     """Sub-pixel maxima of one map logits (H, W) near integer pixels y, x (N,): xy (N, 2), see `vertex`."""
     padded = F.pad(logits[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
-    return torch.stack([x, y], dim=-1) + 0.5 + vertex(lambda dy, dx: padded[y + 1 + dy, x + 1 + dx])
+    width = padded.shape[1]
+    steps = torch.tensor([dy * width + dx for dy in range(3) for dx in range(3)], device=y.device)
+    around = padded.flatten()[y * width + x + steps.view(-1, 1)]  # one gather costs what each of nine would
+    return torch.stack([x, y], dim=-1) + 0.5 + vertex(lambda dy, dx: around[3 * dy + dx + 4])
 
 
 def vertex(at: Callable[[int, int], Tensor]) -> Tensor:

@@ -14,6 +14,9 @@ from traqpoint.models.config import DESCRIPTORS, ModelConfig, PyramidShape
 from traqpoint.models.descriptor import DescriptorNetwork, Sizes
 from traqpoint.models.layers import ConvBlock, Pointwise, upsample
 
+MEASURED = 4
+"""Every 4th row and column decide brightness and contrast of an image."""
+
 LEAST_DEVIATION = 1e-2
 """Images that vary by less than this (of 1) are not blown up: what is in them is noise."""
 
@@ -35,13 +38,13 @@ class _Residual(nn.Module):
 
 def standardised(images: Tensor, sizes: Sizes | Tensor | None = None) -> Tensor:
     """Images (B, 3, H, W) of mean 0 and deviation 1, each by one number over its colours: brightness and contrast
-    cancel, hues stay. sizes: the part that is no padding, and alone is measured, at every second pixel."""
+    cancel, hues stay. sizes: the part that is no padding, and alone is measured."""
     H, W = images.shape[-2:]
-    pixels, share = images[..., ::2, ::2], None
+    pixels, share = images[..., ::MEASURED, ::MEASURED], None
     if isinstance(sizes, Tensor) or (sizes is not None and any(tuple(size) != (W, H) for size in sizes)):
         limits = torch.as_tensor(sizes, device=images.device)
-        rows = torch.arange(0, H, 2, device=images.device) < limits[:, 1:]
-        columns = torch.arange(0, W, 2, device=images.device) < limits[:, :1]
+        rows = torch.arange(0, H, MEASURED, device=images.device) < limits[:, 1:]
+        columns = torch.arange(0, W, MEASURED, device=images.device) < limits[:, :1]
         inside = (rows[:, None, :, None] & columns[:, None, None, :]).to(images.dtype)
         share = (inside / (3 * inside.sum((2, 3), keepdim=True))).expand_as(pixels).flatten(1)
     pixels = pixels.flatten(1)
@@ -97,7 +100,7 @@ class PyramidDescriptor(DescriptorNetwork):
         """Mean and deviation, (1,) each: those of `standardised`, but for the rounding of float32 sums."""
         count, total, squares = 0, torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
         for strip in strips:
-            pixels = strip[..., ::2, ::2].double()
+            pixels = strip[..., ::MEASURED, ::MEASURED].double()
             count += pixels.numel()
             total = total.to(pixels) + pixels.sum()
             squares = squares.to(pixels) + pixels.square().sum()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, get_args
 
 from traqpoint.errors import ConfigError
 from traqpoint.matching.config import MatcherConfig, MutualConfig
@@ -11,6 +12,33 @@ from traqpoint.matching.config import MatcherConfig, MutualConfig
 MATCHER = MatcherConfig(mutual=MutualConfig(max_ratio=0.9))
 """How photographs are matched for a model. Without a ratio test, pairs that show nothing in common have 750 matches of
 2048 keypoints, with it 76 (30 photographs of South Building); 0.85 costs pairs that do overlap."""
+
+
+Export = Literal["undistorted", "splatting"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotosConfig:
+    """What is known of the photographs, and what is made of their model."""
+
+    calibration: Path | None = None
+    """Of the one camera, which is then kept as it is: fx fy cx cy [k1 k2 p1 p2 [k3]], KITTI's calib.txt, OpenCV's or
+    ROS's YAML, or a COLMAP model. Without it, what EXIF says is a beginning, and the images tell the rest."""
+    masks: Path | None = None
+    """Folder of masks, NAME.png (a.jpg.png) or of the image's name with .png, or one mask for all images: where it is
+    black there are no keypoints."""
+    max_frames: int = 120
+    """Of a film: the sharpest frame of each of so many equal parts is taken."""
+    exports: tuple[Export, ...] = ()
+    """undistorted: COLMAP's dense workspace, images of pinhole cameras with the model; splatting: a folder for
+    nerfstudio (transforms.json) and Gaussian splatting (images, sparse/0)."""
+
+    def __post_init__(self) -> None:
+        if self.max_frames < 2:
+            raise ConfigError(f"max_frames must be at least 2, got {self.max_frames}")
+        unknown = [name for name in self.exports if name not in get_args(Export)]
+        if unknown:
+            raise ConfigError(f"export {unknown[0]!r} is not one of {', '.join(get_args(Export))}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +49,19 @@ class MappingConfig:
     """incremental adds one image after the other; global solves for all of them at once (GLOMAP): faster on many."""
     cameras: Literal["shared", "per-image"] = "shared"
     """shared: images of one size and EXIF focal length are one camera; per-image: each its own (internet photos)."""
+    camera_model: Literal[
+        "SIMPLE_PINHOLE",
+        "PINHOLE",
+        "SIMPLE_RADIAL",
+        "RADIAL",
+        "OPENCV",
+        "FULL_OPENCV",
+        "SIMPLE_RADIAL_FISHEYE",
+        "RADIAL_FISHEYE",
+        "OPENCV_FISHEYE",
+    ] = "SIMPLE_RADIAL"
+    """COLMAP's model of the lenses, where no calibration is given: one focal length and one distortion suit most
+    cameras. More parameters need many images; a fisheye needs one of its models."""
     max_trials: int = 1000
     """Samples that the verification of a pair may draw. COLMAP's own 10,000 take ten times as long, nearly all of it
     for pairs that show nothing in common, and verify more of these."""

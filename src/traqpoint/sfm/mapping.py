@@ -124,6 +124,7 @@ def map_database(
                 _colour(model, images)
                 (partial / str(number)).mkdir(parents=True)
                 model.write(partial / str(number))
+                _write_project(partial / str(number), database, images)
     found = model_from_pycolmap(models[0]) if models else None
     stats = {**model_stats(found, len(images)), **_database_stats(database), "models": float(len(models))}
     write_stamp(stamp, {"content": inputs["content"], "stats": stats, "notes": notes})
@@ -147,6 +148,18 @@ def model_stats(model: ColmapModel | None, num_images: int) -> dict[str, float]:
         "mean_observations": observations / registered if registered else math.nan,
         "reprojection_error_px": float(model.errors.mean()) if model and points else math.nan,
     }
+
+
+def _write_project(folder: Path, database: Path, images: Mapping[str, Path]) -> None:
+    """COLMAP's project.ini, from which its GUI knows where a model's images are. None if they lie below no one folder.
+
+    COLMAP reads absolute paths only.
+    """
+    name, path = next(iter(images.items()))
+    root = Path(str(path.absolute()).removesuffix(name))
+    if all(root / name == path.absolute() for name, path in images.items()):
+        text = f"database_path={database.absolute()}\nimage_path={root}\n"
+        (folder / "project.ini").write_text(text, encoding="utf-8")
 
 
 def _database_stats(database: Path) -> dict[str, float]:
@@ -204,7 +217,7 @@ def _incremental(
         )
         return list(models.values())
 
-    if models := attempt():
+    if (models := attempt()) or not _database_stats(database)["verified_pairs"]:
         return models, []
     options.mapper.init_max_forward_motion, options.mapper.init_min_tri_angle = RELAXED
     return attempt(), [

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -67,7 +69,7 @@ def build_database(
                 if name in features:
                     camera = None if cameras is None else cameras[name]
                     described = features.read(name)
-                    database.write(name, described, image, camera, config.cameras == "shared")
+                    database.write(name, described, image, camera, config.cameras == "shared", config.camera_model)
                     written.add(name)
                     if cam_from_world is not None:
                         keypoints[name] = described.keypoints
@@ -82,7 +84,7 @@ def build_database(
                         store.write_verified(a, b, kept)
             num_matched = len(store)
         if cam_from_world is None:
-            _verify(partial, config, num_matched, progress or (lambda done, total: None))
+            _verify(partial, config, progress or (lambda done, total: None))
     notes = []
     if len(written) < len(images):
         notes.append(f"{len(images) - len(written)} of {len(images)} images have no features")
@@ -92,29 +94,39 @@ def build_database(
     return path
 
 
-def _verify(database: Path, config: MappingConfig, total: int, progress: Progress) -> None:
-    """Geometric verification by COLMAP's threads, which do not tell how far they are.
+def _verify(database: Path, config: MappingConfig, progress: Progress) -> None:
+    """Geometric verification of all matched pairs by COLMAP's estimator, as its own loop over a database does it.
 
-    Nor may we look: with Python's SQLite beside pycolmap's on one file, the process ends by SIGBUS.
+    That loop neither tells how far it is nor rejects by the share of inliers before version 4.2; here both hold, and
+    Ctrl-C ends it between two pairs.
     """
-    progress(0, total)
-    with seeded(config) as pycolmap:
-        verifier, two_view = pycolmap.GeometricVerifierOptions(), pycolmap.TwoViewGeometryOptions()
-        verifier.num_threads, two_view.ransac.random_seed = config.num_threads, config.seed
-        two_view.ransac.max_num_trials = config.max_trials
-        two_view.ransac.min_num_trials = min(two_view.ransac.min_num_trials, config.max_trials)
-        pycolmap.geometric_verification(database, verifier, two_view_geometry_options=two_view)
-        _reject(database, config.min_inlier_ratio, pycolmap)
-    progress(total, total)
+    workers = os.cpu_count() or 1 if config.num_threads == -1 else config.num_threads
+    with (
+        seeded(config) as pycolmap,
+        closing(pycolmap.Database.open(database)) as db,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        options = pycolmap.TwoViewGeometryOptions()
+        options.ransac.random_seed = config.seed
+        options.ransac.max_num_trials = config.max_trials
+        options.ransac.min_num_trials = min(options.ransac.min_num_trials, config.max_trials)
+        cameras = {camera.camera_id: camera for camera in db.read_all_cameras()}
+        camera_of = {image.image_id: cameras[image.camera_id] for image in db.read_all_images()}
+        xy = {image: db.read_keypoints(image)[:, :2].astype(np.float64) for image in camera_of}
 
+        def estimate(a: int, b: int, matches: np.ndarray) -> Any:
+            return pycolmap.estimate_two_view_geometry(camera_of[a], xy[a], camera_of[b], xy[b], matches, options)
 
-def _reject(database: Path, min_inlier_ratio: float, pycolmap: Any) -> None:
-    """Delete geometries of too few of their pair's matches; COLMAP has this option, and heeds it since 4.2 only."""
-    with closing(pycolmap.Database.open(database)) as db, pycolmap.DatabaseTransaction(db):
-        for pair, count in zip(*db.read_two_view_geometry_num_inliers(), strict=True):
-            a, b = pycolmap.pair_id_to_image_pair(pair)
-            if count < min_inlier_ratio * len(db.read_matches(a, b)):
-                db.delete_two_view_geometry(a, b)
+        pairs = [pycolmap.pair_id_to_image_pair(pair) for pair in db.read_num_matches()[0]]
+        progress(0, len(pairs))
+        for start in range(0, len(pairs), 4 * workers):
+            some = [(a, b, db.read_matches(a, b)) for a, b in pairs[start : start + 4 * workers]]
+            found = list(pool.map(lambda pair: estimate(*pair), some))
+            with pycolmap.DatabaseTransaction(db):
+                for (a, b, matches), geometry in zip(some, found, strict=True):
+                    if (count := len(geometry.inlier_matches)) and count >= config.min_inlier_ratio * len(matches):
+                        db.write_two_view_geometry(a, b, geometry)
+            progress(start + len(some), len(pairs))
 
 
 def agreeing(
@@ -167,11 +179,18 @@ def write_stamp(path: Path, content: dict[str, Any]) -> None:
 
 @contextmanager
 def seeded(config: MappingConfig) -> Iterator[Any]:
-    """pycolmap with its random numbers seeded and its log silent; what fails is told by its result."""
+    """pycolmap with its random numbers seeded and its log silent."""
+    with quiet() as pycolmap:
+        pycolmap.set_random_seed(config.seed)
+        yield pycolmap
+
+
+@contextmanager
+def quiet() -> Iterator[Any]:
+    """pycolmap with its log silent; what fails is told by its result."""
     pycolmap = optional.load("pycolmap")
     level = pycolmap.logging.minloglevel
     pycolmap.logging.minloglevel = pycolmap.logging.FATAL.value
-    pycolmap.set_random_seed(config.seed)
     try:
         yield pycolmap
     finally:
@@ -187,7 +206,8 @@ def _content(
     cameras: Mapping[str, Camera] | None,
 ) -> str:
     """A hash of all that goes into the database."""
-    digest = hashlib.sha256(f"{config.cameras} {config.seed} {config.max_trials} {config.min_inlier_ratio}".encode())
+    settings = (config.cameras, config.camera_model, config.seed, config.max_trials, config.min_inlier_ratio)
+    digest = hashlib.sha256(" ".join(map(str, settings)).encode())
     for name in images:
         digest.update(f"\n{name}".encode())
         if cameras is not None:  # all digits: a tensor prints four
