@@ -30,6 +30,8 @@ from torch import Tensor
 from traqpoint.data.config import HomographyConfig
 from traqpoint.data.homography import HomographySequences
 from traqpoint.data.photos import load_photos
+from traqpoint.data.posed.colmap import colmap_sequences
+from traqpoint.data.posed.config import ColmapConfig
 from traqpoint.data.source import Source
 from traqpoint.data.worlds.source import Worlds
 from traqpoint.data.worlds.textures import load_textures
@@ -45,7 +47,7 @@ from traqpoint.training.policy_step import MovingAverage, Weights, frozen_maps, 
 from traqpoint.training.update import learning_rate, update
 from traqpoint.types import Geometry, SequenceBatch, map_tensors
 
-POOL_FRAMES = {"homography": 8, "worlds": 5}
+POOL_FRAMES = {"homography": 8, "worlds": 5, "colmap": 5}
 FRAMES_PER_STEP = 10
 WORLD_TEXTURES = 100
 
@@ -66,9 +68,11 @@ class Options:
     """RGB-D folder; the last 37 frames judge."""
     kitti: Path | None = None
     """Odometry folder for the length of tracks through a video."""
-    source: Literal["homography", "worlds"] = "homography"
-    """What to train on: homographies of the photographs, or a camera's path through worlds textured with them, with
-    occlusion and parallax; every run is judged on both."""
+    source: Literal["homography", "worlds", "colmap"] = "homography"
+    """What to train on: homographies of the photographs, a camera's path through worlds textured with them, with
+    occlusion and parallax, or real photographs that share points of a reconstruction; every run is judged on all."""
+    workspaces: tuple[Path, ...] = ()
+    """COLMAP workspaces, for the last."""
     out: Path | None = None
     """Rows and protocol as JSON."""
     variants: tuple[str, ...] = tuple(VARIANTS)
@@ -85,6 +89,8 @@ class Options:
     """Sequences; a run goes through them in an order of its seed."""
     val_photos: int = 40
     """Sequences of the validation, the first of every few photographs."""
+    precision: Literal["bf16", "float32"] = "bf16"
+    """Of the networks in training; processors without instructions for bf16 take ten times as long with it."""
     max_keypoints: int = 300
     """Keypoints per validation frame."""
     descriptor: str = "traqpoint-s"
@@ -98,6 +104,9 @@ def training_source(options: Options) -> Source:
     if options.source == "worlds":
         textures = load_textures(options.photos, WORLD_TEXTURES, 512, torch.Generator().manual_seed(1))
         return Worlds(world_config(options.image_size), textures)
+    if options.source == "colmap":
+        size = (options.image_size, options.image_size)
+        return colmap_sequences(ColmapConfig(workspaces=options.workspaces, image_size=size, overlap=(0.15, 0.7)))
     config = HomographyConfig(image_size=options.image_size, num_frames=POOL_FRAMES["homography"])
     return HomographySequences(load_photos(options.photos), config)
 
@@ -110,14 +119,16 @@ def build_pool(options: Options) -> Path:
     source = training_source(options)
     model = channels_last(TraqPoint.from_pretrained(options.descriptor))
     generator = torch.Generator().manual_seed(12345)
-    images, descriptors, geometries = [], [], []
-    for _ in track(range(options.pool), description="pool"):
-        batch = source.sample(1, generator)
-        images.append((batch.images[0] * 255).round().byte())
-        (dense,) = frozen_maps(images[-1].float() / 255, model)
-        descriptors.append(dense.half())
+    # All at once: batches of tracks are as wide as the most points that one of their sequences sees.
+    images, levels, geometries = [], [], []
+    for _ in track(range(1 if options.source == "colmap" else options.pool), description="pool"):
+        batch = source.sample(options.pool if options.source == "colmap" else 1, generator)
+        for sequence in batch.images:
+            images.append((sequence * 255).round().byte())
+            levels.append([level.half() for level in frozen_maps(images[-1].float() / 255, model)])
         geometries.append(batch.geometry)
-    pool = {"images": torch.stack(images), "descriptors": torch.stack(descriptors), "geometry": joined(geometries)}
+    maps = [torch.stack(level) for level in zip(*levels, strict=True)]
+    pool = {"images": torch.stack(images), "maps": maps, "geometry": joined(geometries)}
     with atomic(path) as partial:
         torch.save(pool, partial)
     return path
@@ -130,12 +141,12 @@ def joined(geometries: list) -> Geometry:
     return replace(first, **{name: torch.cat([getattr(g, name) for g in geometries]) for name in tensors})
 
 
-def batch_of(pool: dict, indices: list[int], frames: Tensor) -> tuple[SequenceBatch, Tensor]:
-    """Frames (B, T) of B sequences of the pool, and the descriptors (B · T, D, h, w) of them all."""
+def batch_of(pool: dict, indices: list[int], frames: Tensor) -> tuple[SequenceBatch, list[Tensor]]:
+    """Frames (B, T) of B sequences of the pool, and the frozen maps (B · T, C, h, w) of them all."""
     rows = torch.tensor(indices).unsqueeze(1)
     geometry = map_tensors(pool["geometry"], lambda x: x[rows, frames])
-    descriptors = pool["descriptors"][rows, frames].flatten(0, 1).float()
-    return SequenceBatch(pool["images"][rows, frames].float() / 255, geometry), descriptors
+    maps = [level[rows, frames].flatten(0, 1).float() for level in pool["maps"]]
+    return SequenceBatch(pool["images"][rows, frames].float() / 255, geometry), maps
 
 
 def choose_frames(variant: Variant, batch_size: int, available: int, generator: torch.Generator) -> Tensor:
@@ -168,15 +179,15 @@ def train(variant: Variant, seed: int, model: TraqPoint, pool: dict, options: Op
         began = time.process_time()
         chosen = [order[(i * batch_size + j) % options.pool] for j in range(batch_size)]
         frames = choose_frames(variant, batch_size, available, generator)
-        batch, descriptors = batch_of(pool, chosen, frames)
-        with torch.autocast("cpu", torch.bfloat16):
+        batch, maps = batch_of(pool, chosen, frames)
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bf16"):
             if variant.policy is None:
                 images = batch.images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-                loss, stats = 10 * warmup_loss(model.detector(images).float(), fast_heatmap(images)), {}
+                loss, stats = 10 * warmup_loss(model.detector(images, maps).float(), fast_heatmap(images)), {}
             else:
                 entropy = 1 + i / steps * (variant.policy.entropy.final - 1)
                 weights, moving = Weights(entropy=entropy), float(average.value)
-                loss, stats = policy_step(batch, model, variant.policy, weights, generator, [descriptors], moving)
+                loss, stats = policy_step(batch, model, variant.policy, weights, generator, maps, moving)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate((i + 1) / steps, config)
         loss.backward()

@@ -94,7 +94,7 @@ def test_a_batch_is_the_frames_of_the_sources_sequence(comparison, options):
     source = comparison.training_source(config)
     source.sample(1, generator)
     second = source.sample(1, generator)
-    batch, descriptors = comparison.batch_of(pool, [1], torch.tensor([[4, 2]]))
+    batch, (descriptors,) = comparison.batch_of(pool, [1], torch.tensor([[4, 2]]))
     assert (batch.images - second.images[:, [4, 2]]).abs().max() <= 0.5 / 255 + 1e-6
     xy = torch.tensor([[[31.0, 33.0], [10.0, 50.0]]])
     found, truth = batch.geometry.warp(0, 1, xy), second.geometry.warp(4, 2, xy)

@@ -49,16 +49,14 @@ class Tiles:
         assert config.memory is not None
         self._model, self._runtime, self._config, self._device = model, runtime, config, device
         self._budget = parse_bytes(config.memory)
-        if not model.descriptor.samples_locally:
-            raise ConfigError(f"{config.weights}: its descriptors look anywhere, so it cannot work in tiles")
         if config.backend != "torch" and model.descriptor.moments([torch.zeros(1, 3, 2, 2)]) is not None:
             raise ConfigError(
                 f"{config.weights}: standardises whole images, which in tiles only the backend torch does, not "
                 f"{config.backend}"
             )
         # Beyond what the network sees: windows of the non-maximum suppression, also around a twin, and the refinement;
-        # the bilinear read of the coarsest map.
-        around = 2 * config.nms_radius + 2 + 16
+        # the bilinear read of the coarsest map, beside the keypoint.
+        around = 2 * config.nms_radius + 2 + 16 + model.descriptor.sampled_px
         self.halo = math.ceil((reach(model) + around) / model.stride) * model.stride
 
     def at_once(self, image_size: tuple[int, int]) -> bool:

@@ -31,14 +31,16 @@ class PyramidShape:
 
     widths: tuple[int, int, int, int, int]
     """Channels of the levels at 1/2, 1/4, 1/8, 1/16 and 1/32."""
-    depths: tuple[int, int, int, int, int] = (0, 1, 1, 1, 0)
+    depths: tuple[int, int, int, int, int] = (0, 1, 1, 0, 0)
     """Residual blocks after the strided convolution of each level."""
     context: int = 64
     """Channels of the map at 1/8 that gathers the coarser levels."""
     hidden: int = 128
     """Of the perceptron that makes a descriptor of what is sampled at a keypoint."""
-    offsets: int = 0
+    offsets: int = 8
     """Places around a keypoint, chosen by the keypoint's own features, at which the context is sampled besides."""
+    around: int = 16
+    """Channels that the context is reduced to for them."""
 
     @property
     def maps(self) -> tuple[int, int, int, int]:
@@ -69,7 +71,7 @@ DESCRIPTORS: Registry[Network] = Registry(
     "descriptor",
     {
         "small": Network("traqpoint.models.descriptor:SmallDescriptor", 64),
-        "pyramid-s": Network(_PYRAMID, 64, shape=PyramidShape((8, 24, 64, 96, 128))),
+        "pyramid-s": Network(_PYRAMID, 64, shape=PyramidShape((8, 24, 48, 96, 128))),
         "pyramid-t": Network(_PYRAMID, 64, shape=PyramidShape((8, 16, 32, 64, 96), context=48, hidden=96)),
         "base": Network("traqpoint.models.deformable_descriptor:DeformableDescriptor", 256, "convnext-b"),
     },

@@ -33,8 +33,8 @@ class DescriptorNetwork(nn.Module):
     local: bool = False
     """Whether maps come of convolutions, poolings of whole cells and `layers.upsample` alone: then a part of an image
     gives that part of its maps, and images of other sizes may be in its batch."""
-    samples_locally: bool = True
-    """Whether `at` reads no farther than a cell of the maps from a keypoint."""
+    sampled_px: int = 0
+    """How far from a keypoint, beyond its cell of the maps, `at` reads them at most."""
 
     def maps(self, images: Tensor, sizes: Sizes | None = None) -> tuple[Tensor, ...]:
         """What `at` reads of images: (B, C, h, w) each, covering the whole images. sizes: which part is no padding."""
@@ -43,7 +43,7 @@ class DescriptorNetwork(nn.Module):
     def moments(self, strips: Iterable[Tensor]) -> tuple[Tensor, Tensor] | None:
         """What `maps` measures of a whole image, as its third argument where only a part is given; None for nothing.
 
-        strips: (..., h, W) of one image from top to bottom, h even but for the last.
+        strips: (..., h, W) of one image from top to bottom, h a multiple of 4 but for the last.
         """
         return None
 

@@ -66,6 +66,10 @@ def _mean(values: Tensor, share: Tensor | None) -> Tensor:
     return values.mean(1, keepdim=True) if share is None else (values * share).sum(1, keepdim=True)
 
 
+_FARTHEST_PX = 32
+"""From a keypoint, places around it lie at most so far to each side: tiles must know what they need to see."""
+
+
 class PyramidDescriptor(DescriptorNetwork):
     """Five levels of convolutions, the coarser three gathered at 1/8; a perceptron reads them at each keypoint.
 
@@ -88,10 +92,10 @@ class PyramidDescriptor(DescriptorNetwork):
         )
         self.laterals = nn.ModuleList(Pointwise(width, shape.context) for width in widths[2:])
         sampled = sum(shape.maps[1:])
-        self.around = _Around(sampled, shape.context, shape.offsets) if shape.offsets else None
+        self.around = _Around(sampled, shape) if shape.offsets else None
         if self.around is not None:
             sampled += self.around.channels
-        self.samples_locally = self.around is None
+        self.sampled_px = 0 if self.around is None else _FARTHEST_PX
         self.head = nn.Sequential(
             nn.Linear(sampled, shape.hidden), nn.ReLU(inplace=True), nn.Linear(shape.hidden, self.dim)
         )
@@ -137,12 +141,11 @@ class PyramidDescriptor(DescriptorNetwork):
 class _Around(nn.Module):
     """The context at a few places around each keypoint, which its own features choose (ALIKED's idea, in small)."""
 
-    reduced = 16
-
-    def __init__(self, features: int, context: int, count: int) -> None:
+    def __init__(self, features: int, shape: PyramidShape) -> None:
         super().__init__()
-        self.channels = self.reduced * count
-        self.reduce = Pointwise(context, self.reduced)
+        self.count = count = shape.offsets
+        self.channels = shape.around * count
+        self.reduce = Pointwise(shape.context, shape.around)
         self.choose = nn.Linear(features, 2 * count)
         nn.init.zeros_(self.choose.weight)
         angle = torch.arange(count) * 2 * torch.pi / count
@@ -150,6 +153,8 @@ class _Around(nn.Module):
             self.choose.bias.copy_(8 * torch.stack([angle.cos(), angle.sin()], dim=-1).flatten())
 
     def forward(self, features: Tensor, context: Tensor, xy: Tensor, image_size: tuple[int, int]) -> Tensor:
-        places = xy.unsqueeze(2) + self.choose(features).unflatten(-1, (-1, 2))
+        # Lengths are written out: a graph cannot infer one of them where there are no keypoints.
+        steps = self.choose(features).unflatten(-1, (self.count, 2)).clamp(-_FARTHEST_PX, _FARTHEST_PX)
+        places = xy.unsqueeze(2) + steps
         found = sample(self.reduce(context), places.flatten(1, 2), image_size)
-        return found.unflatten(1, places.shape[1:3]).flatten(2)
+        return found.reshape(*xy.shape[:2], self.channels)
