@@ -35,7 +35,9 @@ class Shard:
 
 
 def finished(place: Place) -> tuple[set[str], set[str]]:
-    """First words of items that are done, and of those that failed, joined by a space where an item is a pair."""
+    """First words of items that are done, and of those that failed, joined by a space where an item is a pair.
+
+    Raises FormatError for a damaged list."""
     done, failed = set[str](), set[str]()
     for name in place.names(".json"):
         try:
@@ -53,6 +55,7 @@ def divided(items: Iterable[tuple[str, list[str]]], place: Place, size: int) -> 
     """(key, item) as shards of `size` items, without those whose key is done already, whose keys come second.
 
     Those that failed before come last, so that the others fall into the same shards as in a run that was stopped.
+    Raises FormatError for a damaged list.
     """
     done, failed = finished(place)
     items = list(items)
@@ -80,7 +83,9 @@ def claim_place(place: Place, config: dict[str, Any]) -> None:
 
 
 class ShardedFeatures:
-    """A FeatureStore over a folder of shards, to read; some of its files are open at a time."""
+    """A FeatureStore over a folder of shards, to read; some of its files are open at a time.
+
+    Raises FormatError for a part that cannot be read, and for everything that would write."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder
