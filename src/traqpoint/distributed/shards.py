@@ -130,7 +130,7 @@ class ShardedFeatures:
 
 
 def open_collection(path: str | Path) -> FeatureStore:
-    """The features in a file, an npz folder or a folder of shards, to read."""
+    """The features in a file, an npz folder or a folder of shards, to read. Raises ConfigError for a URL."""
     if is_url(path):
         raise ConfigError(
             f"{path}: features must be on a disk that all workers see; merge or download the shards first"
