@@ -22,6 +22,7 @@ EXTRAS = {
     "onnxruntime": "export",
     "openvino": "openvino",
     "huggingface_hub": "hub",
+    "rerun": "viz3d",
 }
 """Module that not everyone needs -> the extra of the package that brings it."""
 

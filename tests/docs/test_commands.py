@@ -42,7 +42,7 @@ NOT_RUN_WITH = {
     "base.safetensors": "the authors' checkpoint; tests/models/test_parity.py",
 }
 """A word of a command -> why it is not run here."""
-NEEDS = {"openvino": "openvino"}
+NEEDS = {"openvino": "openvino", "model.rrd": "rerun"}
 """A word of a command -> the library without which it is left out."""
 
 TRAINING = ["--loop.steps", "2", "--loop.batch-size", "1", "--loop.accumulate", "1", "--loop.workers", "0"]
@@ -55,6 +55,8 @@ SMALL = {
     "track": ["--device", "cpu"],
     "vo": ["--device", "cpu"],
     "sfm": ["--device", "cpu", "--num-threads", "1"],
+    "view matches": ["--device", "cpu"],
+    "view scores": ["--device", "cpu"],
     "data": ["--device", "cpu"],
     "eval tracks": ["--device", "cpu", "--limit", "2", "--max-keypoints", "128"],
     "eval": ["--device", "cpu", "--max-keypoints", "256"],

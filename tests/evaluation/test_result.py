@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from traqpoint.errors import ConfigError, FormatError
-from traqpoint.evaluation.result import Result, compare, direction, markdown_table
+from traqpoint.evaluation.result import Result, compare, direction, markdown_table, text_table
 
 PROTOCOL = {
     "dataset": {"name": "castle", "pairs": 171},
@@ -180,3 +180,18 @@ def test_columns_can_be_chosen():
 def test_unknown_columns_are_refused():
     with pytest.raises(ConfigError, match=r"auc_7; there are auc_5"):
         compare([result()], columns=["auc_7"])
+
+
+def test_a_terminal_gets_a_row_per_number_and_as_many_methods_side_by_side_as_fit():
+    numbers = {f"a_rather_long_metric_{i}": 10.0 * i for i in range(12)}
+    results = [
+        Result("pose", name, {**numbers, "auc_5": value}, {}, {"dataset": "a scene with words " * 9})
+        for name, value in (("traqpoint-s", 0.8), ("SIFT", 0.7), ("ALIKED-N16", 0.6), ("EdgePoint2-M64", 0.5))
+    ]
+    for width in (60, 80, 100):
+        text = text_table(results, width=width)
+        assert max(map(len, text.splitlines()[1:])) <= width
+        assert all(f"a_rather_long_metric_{i} " in text for i in range(12))
+        assert next(line.split() for line in text.splitlines() if line.startswith("auc_5"))[1] == "*0.8"
+    assert sum(line.startswith("auc_5") for line in text_table(results, width=80).splitlines()) == 1
+    assert sum(line.startswith("auc_5") for line in text_table(results, width=60).splitlines()) == 2

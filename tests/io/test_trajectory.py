@@ -16,6 +16,7 @@ from traqpoint.io.trajectory import (
     nearest,
     read_kitti,
     read_tum,
+    write_euroc,
     write_kitti,
     write_tum,
 )
@@ -193,3 +194,14 @@ def test_poses_between_two_moments_are_interpolated():
     torch.testing.assert_close(found[2], pose(1.0, roll=20))
     torch.testing.assert_close(found[3], pose(2.0, roll=40))
     torch.testing.assert_close(found[1], pose(0.5, roll=10), atol=5e-3, rtol=0)  # a chord, not an arc
+
+
+def test_eurocs_csv_has_nanoseconds_and_the_scalar_first(tmp_path):
+    pose = torch.eye(4, dtype=torch.float64).repeat(2, 1, 1)
+    pose[1, 0, 3] = -2.0
+    times = torch.tensor([1403636579.763555584, 1403636579.813555456], dtype=torch.float64)
+    write_euroc(tmp_path / "path.csv", Trajectory(times, pose))
+    header, first, second = (tmp_path / "path.csv").read_text().splitlines()
+    assert header.startswith("#timestamp [ns],p_x") and len(first.split(",")) == 8
+    assert abs(int(second.split(",")[0]) - 1403636579813555456) < 200
+    assert [float(word) for word in second.split(",")[1:]] == [2, 0, 0, 1, 0, 0, 0]

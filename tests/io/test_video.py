@@ -138,3 +138,17 @@ def test_a_film_that_breaks_off_is_told(tmp_path, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(list(islice(read_frames(tmp_path / "film.mp4"), 3))) == 3
+
+
+def test_films_are_vp9_and_without_it_the_reader_is_told(tmp_path, monkeypatch):
+    frame = np.full((48, 64, 3), 90, dtype=np.uint8)
+    with VideoWriter(tmp_path / "film.mp4") as video:
+        video.write(frame)
+    assert b"vp09" in (tmp_path / "film.mp4").read_bytes()
+    monkeypatch.setattr("traqpoint.io.video._CODECS", ("none", "mp4v"))
+    with (
+        pytest.warns(UserWarning, match=r"old\.mp4: browsers will not play it"),
+        VideoWriter(tmp_path / "old.mp4") as old,
+    ):
+        old.write(frame)
+    assert len(list(read_frames(tmp_path / "old.mp4"))) == 1

@@ -8,7 +8,8 @@ from traqpoint.data.testsets.odometry import OdometrySequence
 from traqpoint.errors import ConfigError
 from traqpoint.geometry.camera import Camera
 from traqpoint.matching.config import RobustConfig
-from traqpoint.odometry.estimate import OdometryConfig, estimate_path
+from traqpoint.odometry.config import OdometryConfig
+from traqpoint.odometry.estimate import estimate_path
 
 
 @pytest.mark.parametrize("mode", ["frame", "keyframe"])

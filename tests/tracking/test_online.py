@@ -149,3 +149,17 @@ def test_any_matcher_continues_tracks_within_the_limits(tmp_path):
     dual = OnlineTracker(TrackerConfig(matcher=MatcherConfig("dual-softmax")))
     dual.update(frame({0: (1, 1), 1: (5, 5)}))
     assert dual.update(frame({1: (5, 6), 0: (1, 2)})).tolist() == [1, 0]
+
+
+def test_a_track_that_disagrees_with_the_cameras_motion_ends_and_off_it_goes_on():
+    """Forty points at many depths pass to the left; one of them jumps across the picture."""
+    generator = torch.Generator().manual_seed(0)
+    xy = 40 + 400 * torch.rand(41, 2, generator=generator)
+    step = torch.stack([-2 - 10 * torch.rand(41, generator=generator), torch.zeros(41)], dim=-1)
+    after = xy + step
+    after[40] = xy[40] + torch.tensor([150.0, -170.0])
+    for verify, expected in ((True, 40), (False, 41)):
+        tracker = OnlineTracker(TrackerConfig(verify=verify))
+        for frame in (xy, after):
+            tracker.update(Features(frame, torch.ones(41), torch.eye(41), (480, 480)))
+        assert len(tracker.tracks()) == expected

@@ -64,3 +64,10 @@ def test_older_trails_are_warmer():
     tracks = Tracks(columns[:, 1].long(), columns[:, 0].long(), columns[:, 0].long(), columns[:, 2:], 8)
     drawn = draw_trails(GREY, tracks, 7, length=8).astype(int)
     assert drawn[20, 61, 0] > drawn[20, 61, 2] and drawn[40, 61, 2] > drawn[40, 61, 0]
+
+
+def test_short_tracks_are_not_drawn_on_request():
+    image = np.full((40, 60, 3), 120, dtype=np.uint8)
+    frame, zero = torch.tensor([0, 1]), torch.zeros(2, dtype=torch.long)
+    tracks = Tracks(frame, zero, zero, torch.tensor([[10.0, 20.0], [40.0, 20.0]]), 2)
+    assert (draw_trails(image, tracks, 1) != draw_trails(image, tracks, 1, min_length=3)).any()

@@ -22,6 +22,7 @@ DISTRIBUTIONS = {
     "skimage": "scikit-image",
     "lightning_fabric": "lightning-fabric",
     "huggingface_hub": "huggingface-hub",
+    "rerun": "rerun-sdk",
 }
 """Optional modules whose packages are called otherwise."""
 

@@ -34,6 +34,7 @@ def track_to_folder(
     *,
     max_frames: int | None = None,
     trail_length: int = 30,
+    min_drawn: int = 4,
     overwrite: bool = False,
     progress: Progress | None = None,
     show: Show | None = None,
@@ -41,8 +42,9 @@ def track_to_folder(
     """Write ``tracks.npz``, ``statistics.json``, ``tracks.mp4`` and ``tracks.png`` (its richest frame) into `out`.
 
     A webcam (source is its index) runs until `max_frames` or Ctrl-C, which is its normal end. A folder that is
-    complete already is left as it is. progress: called with (frames done, frames in all or None). show: is given each
-    drawn frame; once it returns False, a webcam has ended, and a file goes on without it.
+    complete already is left as it is. min_drawn: tracks of fewer frames are not drawn. progress: called with (frames
+    done, frames in all or None). show: is given each drawn frame; once it returns False, a webcam has ended, and a file
+    goes on without it.
     Raises ConfigError if `out` holds tracks of another configuration.
     """
     out, online = Path(out), OnlineTracker(tracker)
@@ -52,6 +54,7 @@ def track_to_folder(
         "source": str(source) if isinstance(source, (str, Path, int)) else "frames",
         "max_frames": max_frames,
         "trail_length": trail_length,
+        "min_drawn": min_drawn,
         "extractor": describe_extractor(extractor),
         "tracker": online.config.described(),
     }
@@ -61,7 +64,7 @@ def track_to_folder(
 
     best, best_image = -1, np.zeros((0, 0, 3), dtype=np.uint8)
     with VideoWriter(out / "tracks.mp4", frame_rate(source)) as video, _until_ctrl_c(source, online):
-        for drawn, richness in _drawn(source, extractor, online, max_frames, trail_length, progress):
+        for drawn, richness in _drawn(source, extractor, online, max_frames, trail_length, min_drawn, progress):
             video.write(drawn)
             if richness > best:
                 best, best_image = richness, drawn
@@ -86,12 +89,13 @@ def watch(
     *,
     max_frames: int | None = None,
     trail_length: int = 30,
+    min_drawn: int = 4,
     progress: Progress | None = None,
 ) -> TrackStatistics:
     """The same without a folder, until `show` returns False, the source ends or Ctrl-C."""
     online = OnlineTracker(tracker)
     with _until_ctrl_c(source, online):
-        for drawn, _ in _drawn(source, extractor, online, max_frames, trail_length, progress):
+        for drawn, _ in _drawn(source, extractor, online, max_frames, trail_length, min_drawn, progress):
             if not show(drawn):
                 break
     return track_statistics(online.tracks())
@@ -103,6 +107,7 @@ def _drawn(
     online: OnlineTracker,
     max_frames: int | None,
     trail_length: int,
+    min_drawn: int,
     progress: Progress | None,
 ) -> Iterator[tuple[np.ndarray, int]]:
     """Each frame with its trails, and how many observations these are."""
@@ -111,7 +116,7 @@ def _drawn(
         total = min(total or max_frames, max_frames)
     for image in track_frames(source, extractor, online, max_frames):
         recent = online.tracks(since=max(0, online.num_frames - trail_length))
-        yield draw_trails(image, recent, online.num_frames - 1, trail_length), len(recent.frame)
+        yield draw_trails(image, recent, online.num_frames - 1, trail_length, min_drawn), len(recent.frame)
         if progress is not None:
             progress(online.num_frames, total)
 

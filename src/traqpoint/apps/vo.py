@@ -31,8 +31,8 @@ def images_to_path(
     max_frames: int | None = None,
     bar: Bar = no_bar,
 ) -> Result:
-    """Estimate the path and write path_tum.txt, path_kitti.txt (world_from_cam; the first camera is the world),
-    path.png and result.json into `out`.
+    """Estimate the path and write path_tum.txt, path_kitti.txt, path_euroc.csv (world_from_cam; the first camera is the
+    world), path.png and result.json into `out`.
 
     source: a folder of images in order of their names, or a video, whose frames are kept in ``out/frames``. Of these
     every `every`-th one is used, `max_frames` at most. calibration: see `io.calibration`. Without truth
@@ -42,6 +42,8 @@ def images_to_path(
     if every < 1 or (max_frames is not None and max_frames < 2):
         raise ConfigError(f"need every >= 1 and max_frames >= 2, got {every} and {max_frames}")
     optional.load("matplotlib")  # of the picture at the end: that it is missing is told before the work
+    if odometry.mode == "map" and odometry.map.bundle:
+        optional.load("pycolmap")
     source, out = Path(source), Path(out)
     if source.is_dir():
         sequence = read_image_sequence(list_images(source)[::every][:max_frames], calibration)

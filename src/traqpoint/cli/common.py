@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +14,7 @@ from traqpoint.inference.config import ExtractorConfig
 from traqpoint.progress import Progress
 
 if TYPE_CHECKING:
+    from traqpoint.evaluation.result import Result
     from traqpoint.inference.extractor import Extractor
     from traqpoint.inference.pipeline import Outcome
 
@@ -61,6 +63,15 @@ def progress_bar(what: str) -> Iterator[Progress]:
             bar.update(task, completed=done, total=total, rate=rate)
 
         yield move
+
+
+def table_for_stdout(results: Sequence[Result], columns: Sequence[str] | None = None) -> str:
+    """Results as text: to be read in a terminal of at most 100 columns; in Markdown for whoever keeps it in a file."""
+    from traqpoint.evaluation.result import markdown_table, text_table
+
+    if not sys.stdout.isatty():
+        return markdown_table(results, columns)
+    return text_table(results, columns, min(100, shutil.get_terminal_size().columns))
 
 
 def print_outcome(outcome: Outcome, what: str) -> int:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import tyro
 
-from traqpoint.cli.common import progress_bar
+from traqpoint.cli.common import progress_bar, table_for_stdout
 from traqpoint.evaluation.benchmark import Benchmark
 from traqpoint.evaluation.benchmarks.homography import HomographyBenchmark
 from traqpoint.evaluation.benchmarks.localization import LocalizationBenchmark
@@ -40,7 +40,6 @@ class Evaluation(Benchmark):
     """int8: a folder of images that the scales are taken from, or worlds, which are rendered."""
 
     def run(self) -> int:
-        from traqpoint.evaluation.result import markdown_table
         from traqpoint.evaluation.run import run_benchmark
 
         ours = {name: getattr(self, name) for name in ("backend", "precision", "calibration_images")}
@@ -48,7 +47,7 @@ class Evaluation(Benchmark):
             self, self.methods, self.out, peers=self.peers, device=self.device, bar=progress_bar, **ours
         )
         for results in tables.values():
-            print(markdown_table(results))
+            print(table_for_stdout(results))
         return 0
 
 
@@ -107,5 +106,5 @@ class Compare:
         from traqpoint.evaluation.result import Result, compare
 
         paths = [path / "result.json" if path.is_dir() else path for path in self.results]
-        print(compare([Result.load(path) for path in paths], self.mix, self.columns))
+        print(compare([Result.load(path) for path in paths], self.mix, self.columns, table_for_stdout))
         return 0

@@ -35,6 +35,8 @@ class Track(ExtractorOptions, TrackerConfig):
     """Stop after this many frames."""
     trail_length: int = 30
     """How many frames of a track's past are drawn."""
+    min_drawn: int = 4
+    """Tracks of fewer frames are not drawn; tracks.npz has them all."""
     overwrite: bool = False
     """Replace what another configuration left in --out."""
 
@@ -56,13 +58,21 @@ class Track(ExtractorOptions, TrackerConfig):
                     tracker,
                     max_frames=self.max_frames,
                     trail_length=trail,
+                    min_drawn=self.min_drawn,
                     overwrite=self.overwrite,
                     progress=bar,
                     show=show,
                 )
             elif show is not None:
                 statistics = watch(
-                    source, extractor, show, tracker, max_frames=self.max_frames, trail_length=trail, progress=bar
+                    source,
+                    extractor,
+                    show,
+                    tracker,
+                    max_frames=self.max_frames,
+                    trail_length=trail,
+                    min_drawn=self.min_drawn,
+                    progress=bar,
                 )
         print(
             f"{self.out or source}: {statistics.num_tracks} tracks over {statistics.num_frames} frames, mean length "

@@ -12,13 +12,15 @@ import tyro
 
 from traqpoint.cli.common import ExtractorOptions, progress_bar
 from traqpoint.matching.config import MatcherConfig
+from traqpoint.odometry.config import MapConfig, Mode
 
 
 @dataclass(frozen=True, kw_only=True)
 class Vo(ExtractorOptions):
-    """The path of a calibrated camera from a video or a folder of images, by essential matrices alone.
+    """The path of a calibrated camera from a video or a folder of images, with keyframes and local bundle adjustment.
 
-    Writes path_tum.txt, path_kitti.txt, path.png and result.json. Monocular: the unit of length is the first step.
+    Writes path_tum.txt, path_kitti.txt, path_euroc.csv, path.png and result.json. One camera does not see scale: the
+    unit of length is the first step.
     """
 
     source: tyro.conf.Positional[Path]
@@ -28,8 +30,11 @@ class Vo(ExtractorOptions):
     ROS's YAML; a COLMAP model."""
     out: Path
     """Folder for the results, features and matches; a second run goes on where the first one stopped."""
-    mode: Literal["frame", "keyframe"] = "keyframe"
-    """Measure every frame against the one before, or against the last keyframe."""
+    mode: Mode = "map"
+    """Measure every frame against the points of the last keyframes (extra: sfm), or by essential matrices alone against
+    the one before (frame) or the last keyframe (keyframe)."""
+    map: MapConfig = dataclasses.field(default_factory=MapConfig)
+    """mode map: points, bundle adjustment, what to do when lost."""
     every: int = 1
     """Use every n-th frame: a slow camera hardly moves between neighbouring ones."""
     max_frames: int | None = None
@@ -43,7 +48,9 @@ class Vo(ExtractorOptions):
         from traqpoint.apps.vo import images_to_path
         from traqpoint.evaluation.benchmarks.odometry import OdometryBenchmark
 
-        odometry = OdometryBenchmark(mode=self.mode, scale="none", estimator=self.estimator, matcher=self.matcher)
+        odometry = OdometryBenchmark(
+            mode=self.mode, scale="none", estimator=self.estimator, matcher=self.matcher, map=self.map
+        )
         result = images_to_path(
             self.source,
             self.calibration,
@@ -59,4 +66,5 @@ class Vo(ExtractorOptions):
         frames, lost = len(result.arrays["estimate"]), int(result.stats["failed_frames"])
         means = f"{result.stats['inliers']:.0f} inliers, tracks of {result.stats['mean_track_length']:.2f} frames"
         print(f"{self.out / 'path_tum.txt'}: {frames} poses, {lost} of them lost; on average {means}")
+        print("unit of length: the first step (one camera does not see scale)")
         return 1 if lost == frames - 1 else 0

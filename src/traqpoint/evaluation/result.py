@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
+import textwrap
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,17 @@ def _from_json(value: float | str) -> float:
     return float(value)
 
 
-def compare(results: Sequence[Result], mix: bool = False, columns: Sequence[str] | None = None) -> str:
-    """A Markdown table of results of one benchmark.
+Table = Callable[[Sequence["Result"], Sequence[str] | None], str]
+"""Makes text of results; of all numbers, or of those that are named."""
+
+
+def compare(
+    results: Sequence[Result],
+    mix: bool = False,
+    columns: Sequence[str] | None = None,
+    table: Table | None = None,
+) -> str:
+    """A table of results of one benchmark, in Markdown if `table` does not say otherwise.
 
     Raises ConfigError naming the fields of the protocol that differ, with their values, unless `mix` is set.
     """
@@ -97,7 +107,7 @@ def compare(results: Sequence[Result], mix: bool = False, columns: Sequence[str]
     different = protocol_differences(results)
     if different and not mix:
         raise ConfigError(f"the protocols differ, so the numbers cannot be compared: {'; '.join(different)}")
-    return markdown_table(results, columns)
+    return (table or markdown_table)(results, columns)
 
 
 def protocol_differences(results: Sequence[Result]) -> list[str]:
@@ -144,18 +154,51 @@ def markdown_table(results: Sequence[Result], columns: Sequence[str] | None = No
     for result in results:
         cells = (_cell(result.stats.get(key, math.nan), best[key]) for key in columns)
         lines.append(f"| {result.method} | {' | '.join(cells)} |")
+    told, notes = _told(results)
+    lines += ["", *told]
+    return "\n".join([*lines, "", *notes] if notes else lines)
+
+
+def text_table(results: Sequence[Result], columns: Sequence[str] | None = None, width: int = 80) -> str:
+    """The same for a terminal of `width` characters: a row per number, a column per method, as many as fit side by
+    side; * marks the best."""
+    columns = columns or list(dict.fromkeys(key for result in results for key in result.stats))
+    best = {key: _best(key, results) if len(results) > 1 else None for key in columns}
+    first = max(map(len, columns), default=0)
+    cells = [[result.method, *(_plain_cell(result, key, best[key]) for key in columns)] for result in results]
+    widths = [max(map(len, column)) for column in cells]
+    lines, start = [_title(results)], 0
+    while start < len(results):
+        stop = start + 1
+        while stop < len(results) and first + sum(w + 2 for w in widths[start : stop + 1]) <= width:
+            stop += 1
+        lines.append("")
+        for row, name in enumerate(["", *columns]):
+            some = (cells[i][row].rjust(widths[i]) for i in range(start, stop))
+            lines.append("  ".join([name.ljust(first), *some]).rstrip())
+        start = stop
+    told, notes = _told(results)
+    wrapped = [textwrap.fill(line, width, subsequent_indent="  ") for line in (*told, *notes)]
+    return "\n".join([*lines, "", *wrapped])
+
+
+def _plain_cell(result: Result, key: str, best: float | None) -> str:
+    text = _cell(result.stats.get(key, math.nan), best)
+    return f"*{text.strip('*')}" if text.startswith("**") else text
+
+
+def _told(results: Sequence[Result]) -> tuple[list[str], list[str]]:
+    """Paragraphs on the protocol, and a line per note."""
     different = protocol_differences(results)
-    if different:
-        lines += ["", "Protocols differ: " + "; ".join(different) + "."]
+    lines = ["Protocols differ: " + "; ".join(different) + ".", ""] if different else []
     shared = {
         key: value
         for key, value in results[0].protocol.items()
         if key not in METHOD_FIELDS and all(result.protocol.get(key) == value for result in results)
     }
     given = [f"{key} {_words(value)}" for key, value in shared.items() if value is not None]
-    lines += ["", f"Protocol: {'; '.join(given)}."]
-    notes = [f"- {result.method}: {note}" for result in results for note in result.notes]
-    return "\n".join([*lines, "", *notes] if notes else lines)
+    lines.append(f"Protocol: {'; '.join(given)}.")
+    return lines, [f"- {result.method}: {note}" for result in results for note in result.notes]
 
 
 def _title(results: Sequence[Result]) -> str:

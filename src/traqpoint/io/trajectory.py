@@ -1,4 +1,4 @@
-"""Trajectories in the formats of KITTI and TUM, and which of their poses belong together."""
+"""Trajectories in the formats of KITTI, TUM and EuRoC, and which of their poses belong together."""
 
 from __future__ import annotations
 
@@ -110,6 +110,17 @@ def write_tum(path: str | Path, trajectory: Trajectory) -> None:
     _write(path, rows.tolist(), header="# timestamp tx ty tz qx qy qz qw")
 
 
+def write_euroc(path: str | Path, trajectory: Trajectory) -> None:
+    """EuRoC's CSV: nanoseconds, then x y z and the quaternion w x y z of world_from_cam."""
+    world_from_cam = invert_rigid(trajectory.cam_from_world.double())
+    wxyz = quaternion_from_rotation(world_from_cam[:, :3, :3])
+    values = torch.cat([world_from_cam[:, :3, 3], wxyz], dim=-1).tolist()
+    times = [round(seconds * 1e9) for seconds in trajectory.timestamps.tolist()]
+    lines = ["#timestamp [ns],p_x,p_y,p_z,q_w,q_x,q_y,q_z"]
+    lines += [",".join(map(repr, [time, *row])) for time, row in zip(times, values, strict=True)]
+    _write_lines(path, lines)
+
+
 def associate(a: Trajectory, b: Trajectory, max_difference: float = 0.02) -> tuple[Tensor, Tensor]:
     """Indices (K,), (K,) into a and b of poses of the same moment: each the other's nearest, ascending.
 
@@ -163,7 +174,10 @@ def _from_world_from_cam(path: str | Path, numbers: list[int], R: Tensor, t: Ten
 
 def _write(path: str | Path, rows: list[list[float]], header: str | None = None) -> None:
     lines = [] if header is None else [header]
-    lines += [" ".join(map(repr, row)) for row in rows]
+    _write_lines(path, [*lines, *(" ".join(map(repr, row)) for row in rows)])
+
+
+def _write_lines(path: str | Path, lines: Sequence[str]) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

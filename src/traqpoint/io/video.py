@@ -15,6 +15,9 @@ from traqpoint.errors import ImageError
 from traqpoint.files import atomic
 from traqpoint.image import IMAGE_SUFFIXES, list_images, read_image
 
+_CODECS = ("vp09", "mp4v")
+"""VP9, which browsers play and OpenCV's wheels bring; MPEG-4 Part 2, which every build has and no browser plays."""
+
 FrameSource = str | Path | int | Iterable[str | Path | np.ndarray]
 """A video file, a webcam's index, a folder of images, or a list of image paths or uint8 (H, W, 3) RGB arrays."""
 
@@ -97,7 +100,7 @@ def _capture(source: str | int, name: str) -> Iterator[np.ndarray]:
 
 
 class VideoWriter:
-    """Write uint8 (H, W, 3) RGB frames into an mp4; use as a context manager.
+    """Write uint8 (H, W, 3) RGB frames into an mp4 that browsers play; use as a context manager.
 
     The first frame's size holds for the whole video, made even because codecs ask for that; frames of another size
     are fitted into it. The file appears under its name when the writer closes without an error.
@@ -111,16 +114,24 @@ class VideoWriter:
         self._size = (0, 0)
 
     def write(self, frame: np.ndarray) -> None:
-        cv2 = optional.load("cv2")
         if self._writer is None:
             partial = self._file.__enter__()
             height, width = frame.shape[:2]
             self._size = (width + width % 2, height + height % 2)
-            codec = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(partial), codec, self.fps, self._size)
-            if not self._writer.isOpened():
-                raise ImageError(f"{self.path}: this video cannot be written (use the suffix .mp4)")
+            self._writer = self._opened(partial)
         self._writer.write(np.ascontiguousarray(self._fitted(frame)[..., ::-1]))
+
+    def _opened(self, partial: Path) -> Any:
+        cv2 = optional.load("cv2")
+        for codec in _CODECS:
+            writer = cv2.VideoWriter(str(partial), cv2.VideoWriter.fourcc(*codec), self.fps, self._size)
+            if not writer.isOpened():
+                continue
+            if codec != _CODECS[0]:
+                text = "browsers will not play it, as this OpenCV has no VP9: convert it with ffmpeg"
+                warnings.warn(f"{self.path}: {text}", stacklevel=3)
+            return writer
+        raise ImageError(f"{self.path}: this video cannot be written (use the suffix .mp4)")
 
     def _fitted(self, frame: np.ndarray) -> np.ndarray:
         cv2 = optional.load("cv2")

@@ -6,20 +6,19 @@ No bundle adjustment, no loop closure, no map beyond the current keyframe.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from traqpoint import optional
 from traqpoint.data.testsets.odometry import OdometrySequence
 from traqpoint.errors import ConfigError
-from traqpoint.geometry.transforms import homogeneous, invert_rigid
+from traqpoint.geometry.transforms import invert_rigid
 from traqpoint.io.trajectory import Trajectory
-from traqpoint.matching.config import RobustConfig
-from traqpoint.matching.verify import POSE_USUAL, estimate_relative_pose
+from traqpoint.matching.verify import estimate_relative_pose
+from traqpoint.odometry.config import OdometryConfig
+from traqpoint.odometry.path import Odometry
+from traqpoint.odometry.points import in_camera, triangulated
 from traqpoint.types import Features, Matches
 
 PairReader = Callable[[int, int], tuple[Features, Features, Matches] | None]
@@ -29,81 +28,6 @@ MAX_BASELINES = 200.0
 """Points farther than this many baselines say nothing about scale: 0.3 degrees of parallax."""
 MIN_COMMON = 8
 """Points that two steps must have in common, so that one's length is measured by the other's."""
-
-
-@dataclass(frozen=True)
-class OdometryConfig:
-    """How the path is estimated."""
-
-    mode: Literal["frame", "keyframe"] = "frame"
-    """frame: every frame against the one before. keyframe: against the last keyframe."""
-    scale: Literal["truth", "none"] = "truth"
-    """Length of each step: the true one, or, without any truth, relative to the step before by the points that both
-    steps see; the first step is 1."""
-    window: int = 8
-    """keyframe: a keyframe serves at most this many frames."""
-    min_inliers: float = 0.5
-    """keyframe: the frame becomes the next one when its inliers fall below this share of those of the first frame that
-    the keyframe served."""
-    max_flow: float = 0.08
-    """keyframe: or when the inliers have moved by more than this share of the image's width (median)."""
-    robust: RobustConfig = field(default_factory=RobustConfig)
-    """The estimator of the essential matrix."""
-
-    def __post_init__(self) -> None:
-        if self.mode not in ("frame", "keyframe") or self.scale not in ("truth", "none"):
-            raise ConfigError(f"mode is frame or keyframe, scale truth or none; got {self.mode!r}, {self.scale!r}")
-        if self.window < 1:
-            raise ConfigError(f"window must be at least 1 frame, got {self.window}")
-        if not 0 <= self.min_inliers <= 1 or not self.max_flow > 0:
-            raise ConfigError(
-                f"need min_inliers in [0, 1] and max_flow > 0, got {self.min_inliers} and {self.max_flow}"
-            )
-
-    @property
-    def reach(self) -> int:
-        """Farthest frame ahead that a frame may be matched with."""
-        return 1 if self.mode == "frame" else self.window
-
-    def described(self) -> dict[str, Any]:
-        """For the protocol: what this mode uses, with the estimator's numbers filled in."""
-        settings = asdict(self)
-        del settings["robust"]
-        if self.mode == "frame":
-            settings = {key: settings[key] for key in ("mode", "scale")}
-        return {"odometry": settings, "estimator": asdict(self.robust.resolved(POSE_USUAL))}
-
-
-@dataclass(frozen=True)
-class Odometry:
-    """An estimated path. trajectory: a pose for every frame, the first frame's is the identity. reference: (N,) int64,
-    the frame that each one was measured against; -1 for the first frame, and for lost ones, which repeat the last
-    motion. matches, inliers: (N,) int64. unscaled: frames whose step has its predecessor's length for want of common
-    points. verified: inlier matches of the pairs (i, j) that were used."""
-
-    trajectory: Trajectory
-    reference: Tensor
-    matches: Tensor
-    inliers: Tensor
-    unscaled: int
-    verified: dict[tuple[int, int], Matches]
-
-    @property
-    def lost(self) -> Tensor:
-        """(N,) bool."""
-        lost = self.reference < 0
-        lost[0] = False
-        return lost
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What went wrong, in words with counts."""
-        lost = int(self.lost.sum())
-        lines = (
-            (lost, f"{lost} of {len(self.lost)} frames lost: they repeat the last motion"),
-            (self.unscaled, f"{self.unscaled} steps share too few points with the step before: its length is kept"),
-        )
-        return tuple(line for count, line in lines if count)
 
 
 @dataclass(frozen=True)
@@ -134,7 +58,7 @@ class _Keyframe:
 
 
 def estimate_path(sequence: OdometrySequence, pairs: PairReader, config: OdometryConfig, seed: int = 0) -> Odometry:
-    """The path of the camera from matches of frames up to `config.reach` apart.
+    """The path of the camera from matches of frames up to `config.reach` apart, in the modes frame and keyframe.
 
     A frame that cannot be measured against its keyframe is tried against the frame before; then it is lost.
     Raises ConfigError if the scale is to be the true one and the sequence has no truth.
@@ -204,11 +128,8 @@ def _measure(
 
 def _triangulated_depths(a: Tensor, b: Tensor, K: Tensor, b_from_a: Tensor) -> tuple[Tensor, Tensor]:
     """z-depths (N,), (N,) in both cameras of the points at pixels a, b (N, 2); NaN behind one or too far to tell."""
-    P = K.double() @ torch.eye(3, 4, dtype=torch.float64), K.double() @ b_from_a[:3]
-    points = optional.load("cv2").triangulatePoints(P[0].numpy(), P[1].numpy(), a.T.numpy(), b.T.numpy())
-    with np.errstate(divide="ignore", invalid="ignore"):
-        x = torch.from_numpy((points[:3] / points[3]).T)
-    z_a, z_b = x[:, 2], (homogeneous(x) @ b_from_a[:3].T)[:, 2]
+    x = triangulated(a, b, K, torch.eye(4, dtype=torch.float64), b_from_a)
+    z_a, z_b = x[:, 2], in_camera(x, b_from_a)[:, 2]
     usable = (z_a > 0) & (z_b > 0) & (z_a < MAX_BASELINES) & (z_b < MAX_BASELINES)
     nan = torch.full_like(z_a, torch.nan)
     return torch.where(usable, z_a, nan), torch.where(usable, z_b, nan)

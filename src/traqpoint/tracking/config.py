@@ -19,6 +19,9 @@ class TrackerConfig:
     """Farthest that a point may move, in pixels per frame; None for no limit."""
     min_similarity: float = 0.5
     """Smallest cosine between a keypoint's descriptor and the one that its track was last seen with."""
+    verify: bool = True
+    """Continue only tracks that agree with one motion of the camera (a fundamental matrix), where there are enough of
+    them to tell. What moves by itself is lost with it: switch it off for such films."""
     matcher: MatcherConfig = field(default_factory=MatcherConfig)
     """How a frame is matched with the last sightings of live tracks."""
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from traqpoint.matching.config import RobustConfig
 from traqpoint.matching.mutual import mutual_matches, paired_descriptors
 from traqpoint.matching.run import build_matcher
+from traqpoint.matching.verify import estimate_fundamental
 from traqpoint.tracking.config import TrackerConfig
 from traqpoint.types import Features, Tracks
+
+MIN_TO_VERIFY = 20
+"""Matches, below which a motion can agree with most of them by chance."""
+NEIGHBOURS, NEIGHBOUR_PX = 8, 16.0
+"""Neighbours that vote, and the difference that is always borne: near things may pass before far ones."""
+_MOTION = RobustConfig("opencv-magsac", threshold_px=2.0, max_iterations=2000)
+"""Twice the usual threshold: points at the edge of a lens, which is not calibrated here, stay."""
 
 
 class OnlineTracker:
@@ -86,7 +95,28 @@ class OnlineTracker:
             if reach is not None:
                 cosine = cosine.masked_fill((xy[i] - live_xy[j]).norm(dim=-1) > reach[j], -torch.inf)
         row, column = found.indices[cosine >= self.config.min_similarity].cpu().unbind(1)
+        if self.config.verify:
+            agrees = self._of_one_motion(xy.cpu()[row], live_xy.cpu()[column], self._live_frame[column])
+            row, column = row[agrees], column[agrees]
         return row, column
+
+    def _of_one_motion(self, xy: Tensor, before: Tensor, frame: Tensor) -> Tensor:
+        """(K,) bool: which of the pixels xy (K, 2) agree with a motion of the camera since `before` (K, 2), in `frame`.
+
+        Each earlier frame has a motion of its own. First, a point moves about as its neighbours do: jumps along an
+        epipolar line agree with any motion. Where fewer than MIN_TO_VERIFY, or less than half of them, agree, nothing
+        can be told: all are kept.
+        """
+        kept = torch.ones(len(xy), dtype=torch.bool)
+        for earlier in frame.unique().tolist():
+            chosen = (frame == earlier).nonzero().flatten()
+            if len(chosen) >= MIN_TO_VERIFY:
+                inliers = _as_neighbours(before[chosen], xy[chosen])
+                near = chosen[inliers]
+                inliers[inliers.clone()] = estimate_fundamental(before[near], xy[near], _MOTION).inliers
+                if int(inliers.sum()) >= len(chosen) / 2:
+                    kept[chosen] = inliers
+        return kept
 
     def _keep(self, features: Features, ids: Tensor, waiting: Tensor) -> None:
         now = torch.full((len(features),), self.num_frames, dtype=torch.long)
@@ -104,3 +134,12 @@ class OnlineTracker:
         self._live = features
         self._live_id = torch.cat([self._live_id[waiting], ids])
         self._live_frame = torch.cat([self._live_frame[waiting], now])
+
+
+def _as_neighbours(before: Tensor, after: Tensor) -> Tensor:
+    """(K,) bool: points (K, 2) whose motion differs from the median of their neighbours' by no more than that is long
+    and NEIGHBOUR_PX."""
+    motion = after - before
+    near = torch.cdist(before, before).topk(min(len(before), NEIGHBOURS + 1), largest=False).indices
+    usual = motion[near].median(dim=1).values
+    return (motion - usual).norm(dim=-1) <= NEIGHBOUR_PX + usual.norm(dim=-1)

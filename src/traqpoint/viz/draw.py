@@ -67,15 +67,16 @@ def draw_matches(
     return canvas
 
 
-def draw_trails(image: np.ndarray, tracks: Tracks, frame: int, length: int = 30) -> np.ndarray:
+def draw_trails(image: np.ndarray, tracks: Tracks, frame: int, length: int = 30, min_length: int = 2) -> np.ndarray:
     """`image`, which is `frame`, with the path over the last `length` frames of every track seen in it.
 
-    Blue trails are young and red ones live for `length` frames or more; a point without a past is not drawn.
+    Blue trails are young and red ones live for `length` frames or more; those of fewer than `min_length` sightings are
+    not drawn, nor is a point without a past.
     """
     cv2 = optional.load("cv2")
     out = _muted(image)
     lines = out.copy()
-    trails = _trails(tracks, frame, length)
+    trails = [trail for trail in _trails(tracks, frame, length) if len(trail) >= min_length]
     # Old trails last, so that the short-lived ones do not cover them.
     trails.sort(key=len)
     colours = _colours(np.array([(len(trail) - 1) / max(1, length - 1) for trail in trails]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from traqpoint.errors import ConfigError
 from traqpoint.evaluation.benchmark import Benchmark
 from traqpoint.matching.config import Estimator, RobustConfig
+from traqpoint.odometry.config import MapConfig, Mode, OdometryConfig
 
 if TYPE_CHECKING:
     from traqpoint.data.testsets.odometry import OdometrySequence
     from traqpoint.evaluation.predict import Predictions
     from traqpoint.evaluation.result import Result
     from traqpoint.inference.pairs import Pair
-    from traqpoint.odometry.estimate import OdometryConfig
+    from traqpoint.odometry.path import Odometry
     from traqpoint.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
 class OdometryBenchmark(Benchmark):
-    """Monocular visual odometry by essential matrices alone: ATE, relative and KITTI segment errors, track lengths."""
+    """Monocular visual odometry, by essential matrices alone or with a map: ATE, relative errors, track lengths."""
 
     kind: ClassVar[str] = "odometry"
 
@@ -33,13 +34,15 @@ class OdometryBenchmark(Benchmark):
     """A TUM RGB-D sequence (rgb.txt, groundtruth.txt)."""
     calibration: Path | None = None
     """TUM: text file fx fy cx cy [k1 k2 p1 p2 [k3]]; by default that of Freiburg 1, 2 or 3, by the folder's name."""
-    mode: Literal["frame", "keyframe"] = "frame"
-    """Measure every frame against the one before, or against the last keyframe."""
+    mode: Mode = "frame"
+    """Measure every frame against the one before, against the last keyframe, or against a map of the last keyframes."""
     scale: Literal["truth", "none"] = "truth"
     """Length of each step: the true one (errors after SE(3) alignment), or relative to the step before by common points
-    (after Sim(3) alignment)."""
+    (after Sim(3) alignment). Mode map goes with none."""
     window: int = 8
-    """keyframe: a keyframe serves at most this many frames."""
+    """keyframe, map: a keyframe serves at most this many frames."""
+    map: MapConfig = field(default_factory=MapConfig)
+    """mode map: points and bundle adjustment."""
     estimator: Estimator = "opencv-ransac"
     """Of the essential matrices."""
     threshold_px: float | None = None
@@ -64,16 +67,26 @@ class OdometryBenchmark(Benchmark):
     @cached_property
     def config(self) -> OdometryConfig:
         """How the path is estimated."""
-        from traqpoint.odometry.estimate import OdometryConfig
-
-        return OdometryConfig(
-            self.mode, self.scale, self.window, robust=RobustConfig(self.estimator, self.threshold_px)
-        )
+        robust = RobustConfig(self.estimator, self.threshold_px)
+        return OdometryConfig(self.mode, self.scale, self.window, robust=robust, map=self.map)
 
     def inputs(self) -> tuple[Mapping[str, Path], Sequence[Pair]]:
         from traqpoint.inference.pairs import sequential_pairs
 
-        return self.data.images, sequential_pairs(list(self.data.images), self.config.reach)
+        reach = self.config.reach
+        return self.data.images, sequential_pairs(list(self.data.images), reach) if reach else ()
+
+    def estimate(self, found: Predictions, progress: Progress | None = None) -> Odometry:
+        """The path from what was predicted; in mode map frames are matched as they are needed."""
+        from traqpoint.matching.run import build_matcher
+        from traqpoint.odometry.estimate import estimate_path
+        from traqpoint.odometry.follow import Follower, follow_path
+
+        names = list(self.data.images)
+        if self.mode != "map":
+            return estimate_path(self.data, lambda i, j: found.pair(names[i], names[j]), self.config, self.seed)
+        follower = Follower(self.data.camera, build_matcher(self.matcher), self.config, self.seed)
+        return follow_path(self.data.timestamps, map(found.read, names), follower, progress)
 
     def score(
         self, found: Predictions, variant: str = "", out: Path | None = None, progress: Progress | None = None
@@ -82,16 +95,16 @@ class OdometryBenchmark(Benchmark):
 
         The true scale is aligned by SE(3), unknown scale by Sim(3). Lost frames keep the pose that repeating the last
         motion gives them, and are judged with it; coverage is the share of the others. arrays: per frame, the path
-        after alignment included. out: gets the path, in the formats of TUM and KITTI.
+        after alignment included. out: gets the path, in the formats of TUM, KITTI and EuRoC.
         """
         from traqpoint.evaluation.metrics.odometry import path_scores, track_lengths
         from traqpoint.evaluation.metrics.trajectory import trajectory_scores
         from traqpoint.evaluation.result import Result
-        from traqpoint.io.trajectory import write_kitti, write_tum
-        from traqpoint.odometry.estimate import estimate_path
+        from traqpoint.io.trajectory import write_euroc, write_kitti, write_tum
+        from traqpoint.matching.verify import POSE_USUAL
 
         names = list(self.data.images)
-        path = estimate_path(self.data, lambda i, j: found.pair(names[i], names[j]), self.config, self.seed)
+        path = self.estimate(found, progress)
         stats, arrays = path_scores(path)
         lengths = track_lengths(path, [found.read(name) for name in names])
         stats |= {"tracks": float(len(lengths)), "mean_track_length": float(lengths.mean()) if len(lengths) else 0.0}
@@ -102,7 +115,7 @@ class OdometryBenchmark(Benchmark):
         }
         protocol: dict[str, Any] = {
             "dataset": {"name": self.data.name, "images": len(names)},
-            **self.config.described(),
+            **self.config.described(POSE_USUAL),
             **found.protocol,
             "seed": self.seed,
         }
@@ -114,6 +127,7 @@ class OdometryBenchmark(Benchmark):
             out.mkdir(parents=True, exist_ok=True)
             write_tum(out / "path_tum.txt", path.trajectory)
             write_kitti(out / "path_kitti.txt", path.trajectory)
+            write_euroc(out / "path_euroc.csv", path.trajectory)
         notes = [*self.data.notes, *path.notes]
         if found.failed:
             notes.append(f"{len(found.failed)} images could not be read, the first: {found.failed[0]}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from traqpoint.odometry.estimate import Odometry
+from traqpoint.odometry.path import Odometry
 from traqpoint.tracking.build import build_tracks
 from traqpoint.tracking.stats import track_statistics
 from traqpoint.types import Features
