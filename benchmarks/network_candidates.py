@@ -24,4 +24,4 @@ s_around = _network(S, depths=(0, 1, 1, 1, 0))
 t = DESCRIPTORS["pyramid-t"]
 t_plain = _network(T, **PLAIN, **SMALLER)
 t_deep = _network(T, depths=(0, 1, 1, 2, 1), offsets=0, **SMALLER)
-t_thin = _network((8, 16, 32, 48, 64), around=8, **SMALLER)
+t_wide = _network(T, **SMALLER)

@@ -14,6 +14,7 @@ from traqpoint.errors import Interrupted, TraqPointError
 VERBS: dict[str, tuple[str, str]] = {
     "extract": ("traqpoint.cli.extract:Extract", "keypoints and descriptors of images into files"),
     "match": ("traqpoint.cli.match:Match", "match what extract wrote"),
+    "merge": ("traqpoint.cli.merge:Merge", "outputs of many runs or machines into one"),
     "track": ("traqpoint.cli.track:Track", "tracks through a video, with a picture, a film and statistics"),
     "vo": ("traqpoint.cli.vo:Vo", "the path of a calibrated camera from a video or photos"),
     "sfm": ("traqpoint.cli.sfm:Sfm", "a sparse COLMAP model from photos"),

@@ -159,7 +159,7 @@ class PairsConfig:
     quadratic: bool = False
     """sequential, loop: and with those 2, 4, 8 … images ahead, doubled as often as the window is wide."""
     neighbours: int = 20
-    """retrieval, loop, poses: match an image with this many."""
+    """retrieval, poses: so many pairs for each image, the nearest of all; loop: match an image with this many."""
     loop_every: int = 10
     """loop: look for neighbours of every so manieth image, beyond its window."""
     poses: Path | None = None

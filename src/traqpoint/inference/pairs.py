@@ -98,12 +98,12 @@ def loop(collection: Collection, config: PairsConfig) -> list[Pair]:
 
 
 def retrieval(collection: Collection, config: PairsConfig) -> list[Pair]:
-    """Each image with those that look most like it."""
+    """Images that look alike."""
     return _with_neighbours(collection, _described(collection), config)
 
 
 def poses(collection: Collection, config: PairsConfig) -> list[Pair]:
-    """Each image with those that were taken nearest to it, looking the same way where poses tell that.
+    """Images that were taken near each other, looking the same way where poses tell that.
 
     Warns of images whose place is unknown: they are in no pair. Raises DataError if that is so of all.
     """
@@ -142,9 +142,17 @@ def _described(collection: Collection) -> Tensor:
 
 
 def _with_neighbours(collection: Collection, points: Tensor, config: PairsConfig) -> list[Pair]:
-    near = _neighbours(points, config.neighbours)
-    found = ((i, j) for i, row in enumerate(near.tolist()) for j in row if j >= 0)
-    return without_repeats(_named(collection, sorted({(min(pair), max(pair)) for pair in found})))
+    """The nearest pairs, `neighbours` for each image: first everyone's nearest, then the second, and so on.
+
+    Two that are near each other are one pair: each image has that many of its own, and is in about twice as many.
+    """
+    near = _neighbours(points, 2 * config.neighbours)
+    found: dict[tuple[int, int], None] = {}
+    for column in near.T.tolist():
+        for i, j in enumerate(column):
+            if j >= 0 and len(found) < config.neighbours * len(points):
+                found.setdefault((min(i, j), max(i, j)))
+    return _named(collection, sorted(found))
 
 
 def _neighbours(points: Tensor, count: int) -> Tensor:

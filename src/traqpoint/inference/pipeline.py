@@ -25,7 +25,7 @@ from traqpoint.inference.config import FlowConfig, MatchFlowConfig, PairsConfig
 from traqpoint.inference.images import Images, Read, in_groups, name_images, read_ahead, read_size
 from traqpoint.inference.pair_work import Matched, matched
 from traqpoint.inference.pairs import Collection, Pair, select_pairs, without_repeats
-from traqpoint.inference.settings import describe_extractor, settings_path
+from traqpoint.inference.settings import describe_extractor, matches_settings_path, settings_path
 from traqpoint.inference.source import FeatureSource, by_name
 from traqpoint.inference.stored import in_file_pixels
 from traqpoint.inference.writer import Writer
@@ -49,7 +49,7 @@ class Outcome:
     done: tuple[str, ...]
     skipped: tuple[str, ...]
     failed: tuple[str, ...]
-    out: Path | None = None
+    out: Path | str | None = None
     shrunk: int = 0
 
 
@@ -162,8 +162,8 @@ def match_pairs(
     format, source = find_features(Path(features))
     with closing(format.features(source, "r")) as store:
         chosen = _chosen(store, pairs)
-        target = _match_output(source, out, format)
-        settings = settings_path(target.with_suffix(f".matches{target.suffix}") if format.is_one_file else target)
+        target = match_output(source, out, format)
+        settings = matches_settings_path(target, format)
         with locked(target), closing(format.matches(target, "a")) as matches:
             matches.check_names(_names(chosen))
             config = {
@@ -246,7 +246,11 @@ def _names(pairs: Sequence[Pair]) -> list[str]:
     return list(dict.fromkeys(name for pair in pairs for name in pair))
 
 
-def _match_output(source: Path, out: str | Path | None, format: Format) -> Path:
+def match_output(source: Path, out: str | Path | None, format: Format) -> Path:
+    """Where the matches of the features at `source` go: `out`, or by default beside them, or into their database.
+
+    Raises ConfigError if that is the place of the features, or not their database.
+    """
     if format.is_one_file:
         if out is not None and Path(out).absolute() != source.absolute():
             raise ConfigError(f"{out}: the matches of a COLMAP database go into it, {source}; leave the output out")

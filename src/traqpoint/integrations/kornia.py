@@ -48,7 +48,7 @@ class TraqPointFeature(nn.Module):
             found = [_allowed(features, of_image[0]) for features, of_image in zip(found, mask, strict=True)]
         parts = [(lafs_of(f, self.scale_px)[0], f.scores, f.descriptors) for f in found]
         lafs, scores, descriptors = (
-            nn.utils.rnn.pad_sequence(part, batch_first=True) for part in zip(*parts, strict=True)
+            nn.utils.rnn.pad_sequence(list(part), batch_first=True) for part in zip(*parts, strict=True)
         )
         return lafs.to(img), scores.to(img), descriptors.to(img)
 

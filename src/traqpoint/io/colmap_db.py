@@ -43,6 +43,7 @@ class ColmapDatabase:
         """mode: "a" to append, "r" for a database that must exist. Raises FormatError if it is not a database."""
         pycolmap = optional.load("pycolmap")
         self.path = Path(path)
+        self._rigs: dict[tuple, tuple[int, int]] = {}
         if self.path.is_file():
             with self.path.open("rb") as file:
                 if file.read(16) not in (b"", b"SQLite format 3\0"):
@@ -103,18 +104,19 @@ class ColmapDatabase:
         name: str,
         features: Features,
         image_path: str | Path | None = None,
-        camera: Camera | None = None,
+        camera: Camera | Any = None,
         share_camera: bool = False,
         camera_model: str = "SIMPLE_RADIAL",
         descriptor_type: DescriptorType = "UNDEFINED",
     ) -> None:
         """Add an image with its keypoints, camera, rig and frame.
 
-        camera: calibration if it is known; else a guess of a `camera_model` from the EXIF of the file at image_path, or
-        1.2 times the longer side. share_camera: use the camera of an earlier image if it is the same; else each image
-        has its own. descriptor_type: UNDEFINED keeps them exactly; SIFT makes bytes for COLMAP's own matchers of up to
-        64 dimensions, which cannot be read back. Raises FormatError if the image has features: its matches and models
-        are made of them; OSError if the disk is nearly full, for then COLMAP would end the whole process.
+        camera: calibration if it is known, or what `camera` of another database gave; else a guess of a `camera_model`
+        from the EXIF of the file at image_path, or 1.2 times the longer side. share_camera: use the camera of an
+        earlier image if it is the same; else each image has its own. descriptor_type: UNDEFINED keeps descriptors as
+        they are; SIFT makes bytes of them, which COLMAP's own matchers take and nobody can read back. Raises
+        FormatError if the image has features: its matches and models are made of them; or if they have too many
+        dimensions for SIFT; OSError if the disk is nearly full, for then COLMAP would end the whole process.
         """
         pycolmap = optional.load("pycolmap")
         if name in self:
@@ -133,27 +135,41 @@ class ColmapDatabase:
             data = (sift_bytes if descriptor_type == "SIFT" else _exact_bytes)(arrays["descriptors"])
             self._db.write_descriptors(image_id, pycolmap.FeatureDescriptors(kind, data))
 
+    def camera(self, name: str) -> Any:
+        """pycolmap's camera of an image, calibrated or guessed. Raises FormatError if it has no features."""
+        return self._db.read_camera(self._db.read_image(self._image_id(name)).camera_id)
+
     def clear(self) -> None:
         """Delete everything: images, cameras, features and matches."""
         self._db.clear_all_tables()
+        self._rigs.clear()
 
     def _add_image(self, name: str, camera: Any, share: bool) -> Any:
         pycolmap = optional.load("pycolmap")
-        known = next((c for c in self._db.read_all_cameras() if share and _same_camera(c, camera)), None)
+        known = self._shared().get(_key(camera)) if share else None
         if known is None:
             camera.camera_id = self._db.write_camera(camera)
             rig = pycolmap.Rig()
             rig.add_ref_sensor(camera.sensor_id)
-            rig_id = self._db.write_rig(rig)
-        else:
-            camera, rig_id = known, self._db.read_rig_with_sensor(known.sensor_id).rig_id
-        image = pycolmap.Image(name=name, camera_id=camera.camera_id)
+            known = camera.camera_id, self._db.write_rig(rig)
+            if share:
+                self._rigs[_key(camera)] = known
+        camera_id, rig_id = known
+        image = pycolmap.Image(name=name, camera_id=camera_id)
         image.image_id = self._db.write_image(image)
         frame = pycolmap.Frame()
         frame.rig_id = rig_id
         frame.add_data_id(image.data_id)
         self._db.write_frame(frame)
         return image
+
+    def _shared(self) -> dict[tuple, tuple[int, int]]:
+        """Cameras that images may share -> ids of the first such camera and of its rig; read once."""
+        if not self._rigs:
+            for camera in self._db.read_all_cameras():
+                ids = camera.camera_id, self._db.read_rig_with_sensor(camera.sensor_id).rig_id
+                self._rigs.setdefault(_key(camera), ids)
+        return self._rigs
 
     def _image_id(self, name: str) -> int:
         if name not in self:
@@ -181,6 +197,12 @@ class ColmapMatches:
             return False
         a, b = (self.database._image_id(name) for name in pair)
         return self.database._db.exists_matches(a, b)
+
+    def pairs(self, names: Iterable[str]) -> list[tuple[str, str]]:
+        pycolmap, known = optional.load("pycolmap"), set(names)
+        by_id = {image.image_id: image.name for image in self.database._db.read_all_images() if image.name in known}
+        found = map(pycolmap.pair_id_to_image_pair, self.database._db.read_num_matches()[0])
+        return [(by_id[a], by_id[b]) for a, b in found if a in by_id and b in by_id]
 
     def read(self, name_a: str, name_b: str) -> Matches:
         """Index pairs in the order asked for. Raises FormatError if the pair was not matched."""
@@ -238,17 +260,18 @@ def _exact_bytes(descriptors: np.ndarray) -> np.ndarray:
 FORMAT = Format("colmap", ColmapDatabase, ColmapMatches, (".db",), "database.db", "database.db")
 
 
-def _same_camera(a: Any, b: Any) -> bool:
-    return all(getattr(a, key) == getattr(b, key) for key in ("model", "width", "height")) and (
-        a.params.tolist() == b.params.tolist()
-    )
+def _key(camera: Any) -> tuple:
+    """What equal cameras have in common."""
+    return camera.model, camera.width, camera.height, *camera.params.tolist()
 
 
 def _pycolmap_camera(
-    image_size: tuple[int, int], image_path: str | Path | None, camera: Camera | None, model: str
+    image_size: tuple[int, int], image_path: str | Path | None, camera: Camera | Any, model: str
 ) -> Any:
     pycolmap = optional.load("pycolmap")
     width, height = image_size
+    if isinstance(camera, pycolmap.Camera):
+        return camera
     if camera is not None:
         if camera.image_size != image_size:
             raise FormatError(f"the camera is {camera.image_size} and the image {image_size} pixels large")

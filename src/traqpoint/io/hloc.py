@@ -18,7 +18,7 @@ from traqpoint import optional
 from traqpoint.errors import FormatError
 from traqpoint.files import atomic
 from traqpoint.geometry.pixels import colmap_from_opencv, opencv_from_colmap
-from traqpoint.io.npz import check_pair_names, features_from_arrays, pair_name
+from traqpoint.io.npz import check_pair_names, features_from_arrays, names_by_flat, pair_name
 from traqpoint.io.stores import Format
 from traqpoint.types import Features, Matches
 
@@ -179,6 +179,11 @@ class HlocMatches(_H5File):
 
     def __len__(self) -> int:
         return sum(len(group) for group in self._file.values())
+
+    def pairs(self, names: Iterable[str]) -> list[tuple[str, str]]:
+        known = names_by_flat(names)
+        groups = ((a, b) for a, group in self._file.items() if hasattr(group, "keys") for b in group)
+        return [(known[a], known[b]) for a, b in groups if a in known and b in known]
 
     def read(self, name_a: str, name_b: str) -> Matches:
         if self._holds(name_a, name_b):

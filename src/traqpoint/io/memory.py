@@ -57,6 +57,10 @@ class MemoryMatches:
     def __contains__(self, pair: tuple[str, str]) -> bool:
         return pair in self._matches or pair[::-1] in self._matches
 
+    def pairs(self, names: Iterable[str]) -> list[tuple[str, str]]:
+        known = set(names)
+        return [pair for pair in self._matches if known.issuperset(pair)]
+
     def read(self, name_a: str, name_b: str) -> Matches:
         if (name_a, name_b) in self._matches:
             return self._matches[name_a, name_b]

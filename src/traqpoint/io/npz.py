@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -146,6 +146,11 @@ class NpzMatches:
             return True
         return False
 
+    def pairs(self, names: Iterable[str]) -> list[tuple[str, str]]:
+        known = names_by_flat(names, _without_suffix)
+        files = [(path.parent.name, path.name.removesuffix(".npz")) for path in sorted(self._files())]
+        return [(known[a], known[b]) for a, b in files if a in known and b in known]
+
     def read(self, name_a: str, name_b: str) -> Matches:
         file, other = self._file(name_a, name_b), self._file(name_b, name_a)
         return load_matches(other).flipped() if other.is_file() and not file.is_file() else load_matches(file)
@@ -184,6 +189,11 @@ def pair_name(name_a: str, name_b: str) -> str:
 def check_pair_names(names: Iterable[str]) -> None:
     """Raise DataError if two images have one name in hloc's names of pairs."""
     refuse_equal_keys(names, _flat, "{first} and {second} cannot be told apart in a file of matches")
+
+
+def names_by_flat(names: Iterable[str], key: Callable[[str], str] = str) -> dict[str, str]:
+    """What names of pairs make of an image's name, or of a `key` of it -> the name."""
+    return {_flat(key(name)): name for name in names}
 
 
 def _flat(name: str) -> str:

@@ -67,6 +67,11 @@ class MatchStore(Protocol):
         """Whether there are matches of the pair that can be read."""
         ...
 
+    def pairs(self, names: Iterable[str]) -> list[tuple[str, str]]:
+        """Which of these images have matches with which, damaged ones included. A store alone may not know names: files
+        forget the slashes in them."""
+        ...
+
     def read(self, name_a: str, name_b: str) -> Matches:
         """Indices in the order asked for. Raises FormatError if the pair was not matched, or is damaged."""
         ...

@@ -72,7 +72,7 @@ DESCRIPTORS: Registry[Network] = Registry(
     {
         "small": Network("traqpoint.models.descriptor:SmallDescriptor", 64),
         "pyramid-s": Network(_PYRAMID, 64, shape=PyramidShape((8, 24, 48, 96, 128))),
-        "pyramid-t": Network(_PYRAMID, 64, shape=PyramidShape((8, 16, 32, 64, 96), context=48, hidden=96)),
+        "pyramid-t": Network(_PYRAMID, 64, shape=PyramidShape((8, 16, 32, 48, 64), context=48, hidden=96, around=8)),
         "base": Network("traqpoint.models.deformable_descriptor:DeformableDescriptor", 256, "convnext-b"),
     },
 )

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from traqpoint.geometry.pixels import pixel_grid
-from traqpoint.geometry.sampling import sample
+from traqpoint.geometry.sampling import sample, sample_defined
 from traqpoint.models.config import DESCRIPTORS, ModelConfig, PyramidShape
 from traqpoint.models.descriptor import DescriptorNetwork, Sizes
 from traqpoint.models.layers import ConvBlock, Pointwise, upsample
@@ -156,5 +156,6 @@ class _Around(nn.Module):
         # Lengths are written out: a graph cannot infer one of them where there are no keypoints.
         steps = self.choose(features).unflatten(-1, (self.count, 2)).clamp(-_FARTHEST_PX, _FARTHEST_PX)
         places = xy.unsqueeze(2) + steps
-        found = sample(self.reduce(context), places.flatten(1, 2), image_size)
+        # Where xy is NaN, so are the features, which go into the perceptron besides.
+        found = sample_defined(self.reduce(context), places.flatten(1, 2), image_size)
         return found.reshape(*xy.shape[:2], self.channels)

@@ -64,16 +64,18 @@ def build_database(
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     with atomic(path) as partial:
         with ColmapDatabase(partial) as database:
-            keypoints = {}
+            written, keypoints = set[str](), {}
             for name, image in images.items():
                 if name in features:
                     camera = None if cameras is None else cameras[name]
                     described = features.read(name)
                     database.write(name, described, image, camera, config.cameras == "shared", config.camera_model)
-                    keypoints[name] = described.keypoints
+                    written.add(name)
+                    if cam_from_world is not None:
+                        keypoints[name] = described.keypoints
             store = ColmapMatches(database)
             for a, b in pairs:
-                if a in keypoints and b in keypoints and (a, b) in matches:
+                if a in written and b in written and (a, b) in matches:
                     found = matches.read(a, b)
                     store.write(a, b, found)
                     if cam_from_world is not None and cameras is not None:
@@ -84,8 +86,8 @@ def build_database(
         if cam_from_world is None:
             _verify(partial, config, progress or (lambda done, total: None))
     notes = []
-    if len(keypoints) < len(images):
-        notes.append(f"{len(images) - len(keypoints)} of {len(images)} images have no features")
+    if len(written) < len(images):
+        notes.append(f"{len(images) - len(written)} of {len(images)} images have no features")
     if num_matched < len(pairs):
         notes.append(f"{len(pairs) - num_matched} of {len(pairs)} pairs have no matches")
     write_stamp(stamp, {"content": content, "notes": notes})
