@@ -18,6 +18,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "track": ("traqpoint.cli.track:Track", "tracks through a video, with a picture, a film and statistics"),
     "vo": ("traqpoint.cli.vo:Vo", "the path of a calibrated camera from a video or photos"),
     "sfm": ("traqpoint.cli.sfm:Sfm", "a sparse COLMAP model from photos"),
+    "localize": ("traqpoint.cli.localize:Localize", "where photographs were taken, in a COLMAP model"),
     "view": ("traqpoint.cli.view:View", "a model, tracks or a path to look at: a recording or a picture"),
     "view matches": ("traqpoint.cli.view:ViewMatches", "matches of two images, coloured by confidence"),
     "view scores": ("traqpoint.cli.view:ViewScores", "the score map of an image"),

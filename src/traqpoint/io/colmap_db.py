@@ -126,7 +126,7 @@ class ColmapDatabase:
         with pycolmap.DatabaseTransaction(self._db):
             image = self._db.read_image_with_name(name)
             if image is None:
-                guess = _pycolmap_camera(features.image_size, image_path, camera, camera_model)
+                guess = pycolmap_camera(features.image_size, image_path, camera, camera_model)
                 image = self._add_image(name, guess, share_camera)
             image_id = image.image_id
             arrays = features.numpy()
@@ -265,9 +265,11 @@ def _key(camera: Any) -> tuple:
     return camera.model, camera.width, camera.height, *camera.params.tolist()
 
 
-def _pycolmap_camera(
+def pycolmap_camera(
     image_size: tuple[int, int], image_path: str | Path | None, camera: Camera | Any, model: str
 ) -> Any:
+    """The known camera, or a guess of a `model` from EXIF, or 1.2 times the longer side: pycolmap's Camera, which says
+    of its focal length whether it is more than that (has_prior_focal_length)."""
     pycolmap = optional.load("pycolmap")
     width, height = image_size
     if isinstance(camera, pycolmap.Camera):
