@@ -269,8 +269,10 @@ def pycolmap_camera(
     image_size: tuple[int, int], image_path: str | Path | None, camera: Camera | Any, model: str
 ) -> Any:
     """The known camera, or a guess of a `model` from EXIF, or 1.2 times the longer side: pycolmap's Camera, which says
-    of its focal length whether it is more than that (has_prior_focal_length). Raises FormatError for a camera of another
-    size than the image."""
+    of its focal length whether it is more than that (has_prior_focal_length).
+
+    Raises FormatError for a camera of another size than the image.
+    """
     pycolmap = optional.load("pycolmap")
     width, height = image_size
     if isinstance(camera, pycolmap.Camera):
