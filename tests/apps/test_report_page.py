@@ -7,9 +7,9 @@ from browser import chromium
 
 pytest.importorskip("pycolmap")
 
-from traqpoint.apps.sfm import photos_to_model  # noqa: E402
-from traqpoint.inference.extractor import Extractor  # noqa: E402
-from traqpoint.sfm.config import MappingConfig  # noqa: E402
+from traqpoint.apps.sfm import photos_to_model
+from traqpoint.inference.extractor import Extractor
+from traqpoint.sfm.config import MappingConfig
 
 
 @pytest.fixture(scope="module")

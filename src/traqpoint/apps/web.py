@@ -72,7 +72,7 @@ def build(extractor: Extractor, limits: WebLimits) -> Any:
         return text, gradio.File(files, visible=bool(files))
 
     def pair(a: str | None, b: str | None) -> tuple[str, Any]:
-        return answer([a, b], "two images", lambda files, out: show_pair(*files, out, extractor, limits))
+        return answer([a, b], "two images", lambda files, out: show_pair(files[0], files[1], out, extractor, limits))
 
     def collection(files: list[str] | None, folder: list[str] | None, with_peer: bool) -> tuple[str, Any]:
         def made(paths: Sequence[Path], out: Path) -> Shown:
@@ -96,7 +96,10 @@ def build(extractor: Extractor, limits: WebLimits) -> Any:
                 folder = gradio.File(label=f"Folder: {limit}", file_count="directory", elem_id="folder", height=130)
             peer = gradio.Checkbox(True, label="SIFT beside it, which takes as long again")
             button = gradio.Button("Reconstruct", variant="primary", elem_id="reconstruct")
-            outputs = [gradio.HTML(elem_id="model"), gradio.File(label="Downloads", elem_id="model-files", visible=False)]
+            outputs = [
+                gradio.HTML(elem_id="model"),
+                gradio.File(label="Downloads", elem_id="model-files", visible=False),
+            ]
             button.click(collection, [files, folder, peer], outputs, api_name="collection", **ALONE)
     return page
 

@@ -69,8 +69,8 @@ def show_pair(a: Path, b: Path, out: Path, extractor: Extractor, limits: WebLimi
         )
         if len(kept):
             picture = out / f"matches_{name.lower()}.png"
-            xy = [f.keypoints[i] for f, i in zip((first, second), kept.indices.T, strict=True)]
-            picture_of_matches(picture, *images, *xy, kept.scores)
+            i, j = kept.indices.unbind(-1)
+            picture_of_matches(picture, images[0], images[1], first.keypoints[i], second.keypoints[j], kept.scores)
             shown.pictures[f"Matches of {name}"] = picture
         if name == OURS:
             shown.said = f"{len(kept)} of {len(found)} matches agree with one motion."
