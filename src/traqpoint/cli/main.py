@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "view": ("traqpoint.cli.view:View", "a model, tracks or a path to look at: a recording or a picture"),
     "view matches": ("traqpoint.cli.view:ViewMatches", "matches of two images, coloured by confidence"),
     "view scores": ("traqpoint.cli.view:ViewScores", "the score map of an image"),
+    "web": ("traqpoint.cli.web:Web", "a page in the browser: images in, matches, tracks and models out"),
     "train descriptor": ("traqpoint.cli.train:Descriptor", "stage 1: a descriptor from known correspondences"),
     "train policy": ("traqpoint.cli.train:Policy", "stage 2: keypoints by policy gradients"),
     "data sequences": ("traqpoint.cli.data:Sequences", "real training sequences from films and photographs"),
