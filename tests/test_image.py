@@ -1,11 +1,11 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from memory import peak_memory
 from PIL import Image
 
 from traqpoint import optional
@@ -230,12 +230,26 @@ def test_photographs_that_cannot_be_read_are_told(tmp_path):
         assert list_images(tmp_path) == [tmp_path / "a.png"]
 
 
+_SHRINK_AND_TELL = """
+import numpy as np
+from memory import peak_memory
+from traqpoint.image import shrunk
+large = np.full((2000, 4000, 3), 7, np.uint8)
+with peak_memory() as peak:
+    assert shrunk(large, 400).shape == (3, 200, 400)
+print(peak.mb)
+"""
+
+
 def test_a_picture_is_shrunk_to_the_bit_without_its_tensor():
-    """Rows first, some at a time: the same numbers as at once; of 384 MB of floats, a part is held."""
+    """Rows first, some at a time: the same numbers as at once; of 96 MB of floats, a part is held."""
     picture = np.random.default_rng(0).integers(0, 255, (700, 300, 3), dtype=np.uint8)
     for long_side in (64, 333, 699):
         assert torch.equal(shrunk(picture, long_side), resize_long_side(to_tensor(picture), long_side))
-    large = np.full((4000, 8000, 3), 7, np.uint8)  # written to, so that it is in memory before the measurement
-    with peak_memory() as peak:
-        assert shrunk(large, 400).shape == (3, 200, 400)
-    assert peak.mb < 300  # the allocator gives strips back late
+    # In a process of its own: what others have freed in this one would count, or hide what is taken.
+    run = subprocess.run(
+        [sys.executable, "-c", _SHRINK_AND_TELL], cwd=Path(__file__).parent / "helpers", capture_output=True, text=True
+    )
+    if "cannot be read" in run.stderr:
+        pytest.skip("the peak of a process's memory cannot be read here")
+    assert float(run.stdout) < 90, run.stderr
