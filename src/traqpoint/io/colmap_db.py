@@ -216,6 +216,10 @@ class ColmapMatches:
             self.database._db.delete_matches(a, b)
         self.database._db.write_matches(a, b, matches.indices.cpu().numpy().astype(np.uint32))
 
+    def is_verified(self, name_a: str, name_b: str) -> bool:
+        """Whether a geometry is known, be it an empty one."""
+        return self.database._db.exists_two_view_geometry(*map(self.database._image_id, (name_a, name_b)))
+
     def write_verified(self, name_a: str, name_b: str, matches: Matches) -> None:
         """Those of the matches that agree with a two-view geometry of calibrated cameras: what mappers start from."""
         pycolmap = optional.load("pycolmap")
