@@ -23,6 +23,7 @@ EXTRAS = {
     "openvino": "openvino",
     "huggingface_hub": "hub",
     "rerun": "viz3d",
+    "gradio": "web",
 }
 """Module that not everyone needs -> the extra of the package that brings it."""
 

@@ -33,6 +33,7 @@ NOT_RUN = {
     "DATA=": "a variable of the benchmarks' shell",
     "traqpoint demo": "a minute; tests/apps/test_demo.py",
     "traqpoint data megadepth-sequences": "MegaDepth; tests/data/posed/test_megadepth.py",
+    "traqpoint web": "a server; tests/apps/test_web_page.py",
     "traqpoint convert": "the authors' checkpoint; tests/models/test_convert.py",
 }
 """How a command begins -> why it is not run here."""

@@ -57,6 +57,7 @@ def write_inputs(folder):
         shutil.copy(ROOT / "examples" / "own_method.py", folder / name)
     (folder / "examples").symlink_to(ROOT / "examples")
     (folder / "benchmarks").symlink_to(ROOT / "benchmarks")
+    (folder / "clone").symlink_to(ROOT)
     return folder
 
 

@@ -73,11 +73,7 @@ def write_report(
         "rows": rows,
         "worst": sorted(worst, key=lambda row: row["model"] == "yes")[:WORST],
         "files": [(name, what) for name, what in FILES.items() if (out / name).exists()],
-        "settings": {
-            **{name: _flat(group) for name, group in account.settings.items()},
-            "times": {step: f"{time:.1f} s" for step, time in account.seconds.items()},
-            "versions": environment(),
-        },
+        "settings": told_settings(account.settings, account.seconds),
         "data": {"names": names, "pairs": []},
     }
     if diagnosis is not None:
@@ -94,20 +90,28 @@ def write_report(
 
 def _of_model(folder: Path, images: Mapping[str, Path], diagnosis: Diagnosis | None) -> dict[str, Any]:
     """The three-dimensional view and the charts."""
+    model, colours, lengths = coloured_model(folder)
+    ups = {name: up_in_file(images[name]) for name in model.images}
+    return {
+        "scene": scene(model, colours, list(images), world_up(model, ups), _links(model, diagnosis)),
+        "scene_note": drawn_note(len(colours)),
+        "charts": [_lengths(lengths), _errors(model.errors.numpy())] if len(colours) else [],
+    }
+
+
+def coloured_model(folder: Path) -> tuple[ColmapModel, np.ndarray, np.ndarray]:
+    """The model, the colours (P, 3) uint8 of its points and how many images see each, (P,)."""
     reconstruction = load_reconstruction(folder)
     model = model_from_pycolmap(reconstruction, folder)
     points = [reconstruction.points3D[i] for i in model.point_ids.tolist()]
     colours = np.array([point.color for point in points], dtype=np.uint8).reshape(-1, 3)
     # Of images: COLMAP joins what it found twice in one image.
-    lengths = np.array([len({seen.image_id for seen in point.track.elements}) for point in points])
-    ups = {name: _up(images[name]) for name in model.images}
-    shown = min(len(points), MAX_POINTS)
-    note = f"{shown} of {len(points)} points are drawn." if shown < len(points) else ""
-    return {
-        "scene": scene(model, colours, list(images), world_up(model, ups), _links(model, diagnosis)),
-        "scene_note": note,
-        "charts": [_lengths(lengths), _errors(model.errors.numpy())] if points else [],
-    }
+    return model, colours, np.array([len({seen.image_id for seen in point.track.elements}) for point in points])
+
+
+def drawn_note(points: int) -> str:
+    """How many of the points are drawn, where that is not all."""
+    return f"{MAX_POINTS} of {points} points are drawn." if points > MAX_POINTS else ""
 
 
 def _links(model: ColmapModel, diagnosis: Diagnosis | None) -> list[tuple[str, str, float]]:
@@ -165,6 +169,12 @@ def _tiles(stats: Mapping[str, float] | None, seconds: Mapping[str, float]) -> l
     return [*tiles, ("this run", f"{total:.0f} s")] if total else tiles
 
 
+def told_settings(settings: Mapping[str, Mapping[str, Any]], seconds: Mapping[str, float]) -> dict[str, dict[str, str]]:
+    """The end of a page: what was asked for, how long each step took, and by which versions."""
+    times = {step: f"{time:.1f} s" for step, time in seconds.items()}
+    return {**{name: _flat(group) for name, group in settings.items()}, "times": times, "versions": environment()}
+
+
 def _flat(group: Mapping[str, Any], name: str = "") -> dict[str, str]:
     """Name -> value of what is set, groups within groups by dotted names."""
     out: dict[str, str] = {}
@@ -185,7 +195,7 @@ def _weights(pairs: Sequence[tuple[int, ...]], count: int) -> np.ndarray:
     return weights / max(weights.max(), 1e-9)
 
 
-def _up(path: Path) -> np.ndarray:
+def up_in_file(path: Path) -> np.ndarray:
     """(2,) what is up in the stored image, which EXIF may have turned."""
     top, below = stored_xy(torch.tensor([[0.0, 0.0], [0.0, 1.0]]), read_orientation(path), (1, 1))
     return (top - below).numpy().astype(float)

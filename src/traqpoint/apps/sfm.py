@@ -4,7 +4,7 @@ stopped."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -115,7 +115,7 @@ def _mapped(
             write_splatting(found.path, named, out / "splatting")
     with bar("report"):
         models = [read_model(out / "sparse" / str(number)) for number in range(int(found.stats["models"]))]
-        failed = {name: _why(name, path, extraction.failed) for name, path in named.items() if name not in usable}
+        failed = {name: extraction.why(name, path) for name, path in named.items() if name not in usable}
         failed |= {note.partition(": ")[0]: note.partition(": ")[2] for note in copies}
         diagnosis = diagnose(list(account.images), out / "database.db", models, failed)
         notes = (*copies, *extraction.failed, *matching.failed, *found.notes, *diagnosis.findings)
@@ -135,12 +135,6 @@ def _verdict(found: Reconstruction, diagnosis: Diagnosis) -> str:
     return (f"All {images} images are" if registered == images else f"{registered} of {images} images are") + (
         f" in one model.{more}"
     )
-
-
-def _why(name: str, path: Path, failed: Sequence[str]) -> str:
-    """Of the lines of what failed, the one on this image, without its name."""
-    line = next((line for line in failed if line.startswith((f"{path}: ", f"{name}: "))), "no features")
-    return line.removeprefix(f"{path}: ").removeprefix(f"{name}: ")
 
 
 def _is_newest(report: Path, out: Path) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from traqpoint.errors import FormatError
 from traqpoint.inference.pairs import Pair
-from traqpoint.io.stores import FeatureStore
+from traqpoint.io.stores import FeatureReader
 from traqpoint.types import Device, Features
 
 
@@ -43,7 +43,7 @@ def near_together(pairs: Sequence[Pair], images: int) -> list[Pair]:
 class FeatureCache:
     """Features of a store on a device; the ones used last stay, as many as fit into so many bytes, and two at least."""
 
-    def __init__(self, store: FeatureStore, device: Device, size: int) -> None:
+    def __init__(self, store: FeatureReader, device: Device, size: int) -> None:
         self._store, self._device, self._size = store, device, size
         self._kept: OrderedDict[str, Features | FormatError] = OrderedDict()
         self._used = 0

@@ -12,7 +12,7 @@ from traqpoint.inference.ahead import mapped, shared_cores
 from traqpoint.inference.config import MatchFlowConfig, parse_bytes
 from traqpoint.inference.pair_order import FeatureCache, bytes_of, near_together
 from traqpoint.inference.pairs import Pair
-from traqpoint.io.stores import FeatureStore
+from traqpoint.io.stores import FeatureReader
 from traqpoint.matching.run import Matcher
 from traqpoint.types import Device, Features, Matches
 
@@ -31,7 +31,7 @@ Failures = dict[str, FormatError]
 
 def matched(
     pairs: Sequence[Pair],
-    features: FeatureStore,
+    features: FeatureReader,
     matcher: Matcher,
     device: Device = "cpu",
     flow: MatchFlowConfig | None = None,

@@ -15,7 +15,7 @@ from traqpoint.errors import ConfigError, DataError, FormatError
 from traqpoint.inference.config import PAIRS, PairsConfig
 from traqpoint.inference.global_descriptors import global_descriptors
 from traqpoint.inference.places import places_of
-from traqpoint.io.stores import FeatureStore
+from traqpoint.io.stores import FeatureReader
 from traqpoint.retrieval.neighbours import nearest
 
 Pair = tuple[str, str]
@@ -26,7 +26,7 @@ class Collection:
     """What pairs are chosen from: names in order; the images' features and files, where they are known."""
 
     names: Sequence[str]
-    features: FeatureStore | None = None
+    features: FeatureReader | None = None
     images: Mapping[str, Path] = field(default_factory=dict)
 
 

@@ -29,7 +29,7 @@ from traqpoint.inference.settings import describe_extractor, matches_settings_pa
 from traqpoint.inference.source import FeatureSource, by_name
 from traqpoint.inference.stored import in_file_pixels
 from traqpoint.inference.writer import Writer
-from traqpoint.io.stores import FeatureStore, Format, MatchStore, find_features, resolve_output
+from traqpoint.io.stores import FeatureReader, FeatureStore, Format, MatchStore, find_features, resolve_output
 from traqpoint.matching.config import MatcherConfig
 from traqpoint.matching.run import Matcher, build_matcher
 from traqpoint.progress import Progress
@@ -51,6 +51,11 @@ class Outcome:
     failed: tuple[str, ...]
     out: Path | str | None = None
     shrunk: int = 0
+
+    def why(self, name: str, path: Path) -> str:
+        """Of the lines of what failed, the one on this image, without its name."""
+        line = next((line for line in self.failed if line.startswith((f"{path}: ", f"{name}: "))), "no features")
+        return line.removeprefix(f"{path}: ").removeprefix(f"{name}: ")
 
 
 def extract_folder(
@@ -178,7 +183,7 @@ def match_pairs(
 
 def match_into(
     matches: MatchStore,
-    features: FeatureStore,
+    features: FeatureReader,
     pairs: Pairs,
     matcher: Matcher,
     device: Device = "cpu",
@@ -197,7 +202,7 @@ def match_into(
 
 def _match(
     matches: MatchStore,
-    features: FeatureStore,
+    features: FeatureReader,
     pairs: Sequence[Pair],
     matcher: Matcher,
     device: Device,
@@ -226,7 +231,7 @@ def _match(
     return Outcome(tuple(done), tuple(" ".join(pair) for pair in pairs if pair in skipped), tuple(failed.values()))
 
 
-def _chosen(features: FeatureStore, pairs: Pairs) -> list[Pair]:
+def _chosen(features: FeatureReader, pairs: Pairs) -> list[Pair]:
     """Each pair once, in the store's spelling. Raises DataError if there are no features, or none of an image."""
     names, source = features.names(), getattr(features, "path", "in memory")
     if not names:

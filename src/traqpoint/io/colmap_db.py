@@ -1,7 +1,8 @@
 """COLMAP databases, written by pycolmap itself so that COLMAP opens them. Pixels are COLMAP's: nothing to convert.
 
 Descriptors are kept too, as the bytes of their float32 values under the type UNDEFINED, so that a database alone is
-enough to match. A database has no place for keypoint scores; they come back as NaN, the order still best first.
+enough to match; or rounded, as COLMAP's own matchers want them. A database has no place for keypoint scores; they come
+back as NaN, the order still best first.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,6 +29,11 @@ _ROOM_BYTES = 16 << 20
 """SQLite's log, and what it copies out of that, beside the rows themselves."""
 _FOCAL_FACTOR = 1.2
 """COLMAP's guess of the focal length where EXIF has none, as a share of the longer side."""
+_SIFT_NORM, _SIFT_DIMENSION = 512, 128
+"""Of COLMAP's SIFT descriptors, which are bytes."""
+
+DescriptorType = Literal["UNDEFINED", "SIFT"]
+"""COLMAP's name of what descriptors are."""
 
 
 class ColmapDatabase:
@@ -78,9 +84,13 @@ class ColmapDatabase:
         """Features of one image; scores are NaN. Raises FormatError if it has none, or none of ours."""
         image_id = self._image_id(name)
         keypoints = self._db.read_keypoints(image_id)[:, :2]
-        raw = np.ascontiguousarray(self._db.read_descriptors(image_id).data)
-        if len(raw) != len(keypoints) or raw.shape[1] % 4:
-            raise FormatError(f"{self.path}: the descriptors of image {name!r} were not written by TraqPoint")
+        found = self._db.read_descriptors(image_id)
+        raw = np.ascontiguousarray(found.data)
+        exact = found.type == optional.load("pycolmap").FeatureExtractorType.UNDEFINED
+        if not exact or len(raw) != len(keypoints) or raw.shape[1] % 4:
+            raise FormatError(
+                f"{self.path}: the descriptors of image {name!r} were not written by TraqPoint, or rounded for COLMAP"
+            )
         camera = self._db.read_camera(self._db.read_image(image_id).camera_id)
         return Features(
             torch.from_numpy(np.array(keypoints, dtype=np.float32)),
@@ -97,14 +107,16 @@ class ColmapDatabase:
         camera: Camera | Any = None,
         share_camera: bool = False,
         camera_model: str = "SIMPLE_RADIAL",
+        descriptor_type: DescriptorType = "UNDEFINED",
     ) -> None:
         """Add an image with its keypoints, camera, rig and frame.
 
         camera: calibration if it is known, or what `camera` of another database gave; else a guess of a `camera_model`
         from the EXIF of the file at image_path, or 1.2 times the longer side. share_camera: use the camera of an
-        earlier image if it is the same; else each image has its own. Raises FormatError if the image has features: its
-        matches and models are made of them; OSError if the disk is nearly full, for then COLMAP would end the whole
-        process.
+        earlier image if it is the same; else each image has its own. descriptor_type: UNDEFINED keeps descriptors as
+        they are; SIFT makes bytes of them, which COLMAP's own matchers take and nobody can read back. Raises
+        FormatError if the image has features: its matches and models are made of them; or if they have too many
+        dimensions for SIFT; OSError if the disk is nearly full, for then COLMAP would end the whole process.
         """
         pycolmap = optional.load("pycolmap")
         if name in self:
@@ -114,14 +126,13 @@ class ColmapDatabase:
         with pycolmap.DatabaseTransaction(self._db):
             image = self._db.read_image_with_name(name)
             if image is None:
-                guess = _pycolmap_camera(features.image_size, image_path, camera, camera_model)
+                guess = pycolmap_camera(features.image_size, image_path, camera, camera_model)
                 image = self._add_image(name, guess, share_camera)
             image_id = image.image_id
             arrays = features.numpy()
             self._db.write_keypoints(image_id, arrays["keypoints"])
-            count, dimension = arrays["descriptors"].shape
-            data = np.frombuffer(arrays["descriptors"].tobytes(), dtype=np.uint8).reshape(count, 4 * dimension)
-            kind = pycolmap.FeatureExtractorType.UNDEFINED
+            kind = getattr(pycolmap.FeatureExtractorType, descriptor_type)
+            data = (sift_bytes if descriptor_type == "SIFT" else _exact_bytes)(arrays["descriptors"])
             self._db.write_descriptors(image_id, pycolmap.FeatureDescriptors(kind, data))
 
     def camera(self, name: str) -> Any:
@@ -230,6 +241,26 @@ class ColmapMatches:
         self.database._db.write_two_view_geometry(a, b, geometry)
 
 
+def sift_bytes(descriptors: np.ndarray) -> np.ndarray:
+    """Descriptors (N, D) of unit norm as (N, 128) uint8 for COLMAP's SIFT matchers, which know no negative numbers: the
+    positive parts, then the negative ones, times 512 as SIFT's are. Raises FormatError if D > 64.
+
+    Distances hardly change for neighbours, whose signs agree; those of unlike descriptors shrink.
+    """
+    count, dimension = descriptors.shape
+    if 2 * dimension > _SIFT_DIMENSION:
+        raise FormatError(f"descriptors of {dimension} dimensions do not fit into SIFT's {_SIFT_DIMENSION} bytes")
+    out = np.zeros((count, _SIFT_DIMENSION), dtype=np.uint8)
+    halves = np.concatenate([descriptors.clip(min=0), (-descriptors).clip(min=0)], axis=1)
+    out[:, : 2 * dimension] = np.clip(np.round(_SIFT_NORM * halves), 0, 255)
+    return out
+
+
+def _exact_bytes(descriptors: np.ndarray) -> np.ndarray:
+    count, dimension = descriptors.shape
+    return np.frombuffer(descriptors.tobytes(), dtype=np.uint8).reshape(count, 4 * dimension)
+
+
 FORMAT = Format("colmap", ColmapDatabase, ColmapMatches, (".db",), "database.db", "database.db")
 
 
@@ -238,9 +269,14 @@ def _key(camera: Any) -> tuple:
     return camera.model, camera.width, camera.height, *camera.params.tolist()
 
 
-def _pycolmap_camera(
+def pycolmap_camera(
     image_size: tuple[int, int], image_path: str | Path | None, camera: Camera | Any, model: str
 ) -> Any:
+    """The known camera, or a guess of a `model` from EXIF, or 1.2 times the longer side: pycolmap's Camera, which says
+    of its focal length whether it is more than that (has_prior_focal_length).
+
+    Raises FormatError for a camera of another size than the image.
+    """
     pycolmap = optional.load("pycolmap")
     width, height = image_size
     if isinstance(camera, pycolmap.Camera):

@@ -15,7 +15,7 @@ from traqpoint.registry import Registry
 from traqpoint.types import Features, Matches
 
 
-class FeatureStore(Protocol):
+class FeatureReader(Protocol):
     """Features by image name. Under which key a store keeps them is its own affair."""
 
     def names(self) -> list[str]:
@@ -26,16 +26,20 @@ class FeatureStore(Protocol):
         """`name` as `names` lists it: a folder of npz files forgets the suffixes of images."""
         ...
 
-    def check_names(self, names: Iterable[str]) -> None:
-        """Raise DataError if two of the names would be kept under one key."""
-        ...
-
     def __contains__(self, name: str, /) -> bool:
         """Whether there are features that can be read; damaged ones count as missing and are made again."""
         ...
 
     def read(self, name: str) -> Features:
         """Raises FormatError naming the file, the image and what is wrong."""
+        ...
+
+
+class FeatureStore(FeatureReader, Protocol):
+    """Features that can be added to."""
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """Raise DataError if two of the names would be kept under one key."""
         ...
 
     def write(self, name: str, features: Features, image_path: str | Path | None = None) -> None:

@@ -86,3 +86,35 @@ class MappingConfig:
             raise ConfigError(f"seed must not be negative, got {self.seed}")
         if self.num_threads != -1 and self.num_threads < 1:
             raise ConfigError(f"num_threads must be -1 or at least 1, got {self.num_threads}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalizeConfig:
+    """How photographs are located in a model."""
+
+    calibration: Path | None = None
+    """Of the one camera of all queries, in the formats of sfm. Without it a query has the camera of the map's images
+    where it fits, else EXIF's focal length, refined, else one that is estimated with the pose."""
+    pairs: Literal["retrieval", "exhaustive"] = "retrieval"
+    """Match a query with the images of the map that look most like it, or with all of them."""
+    neighbours: int = 20
+    """retrieval: so many."""
+    max_error_px: float = 12.0
+    """Reprojection error of a match that agrees with a pose (PoseLib's and COLMAP's default)."""
+    min_inliers: int = 20
+    """Matches that must agree; with fewer a query is not located. Photographs of other places have 11 at most by chance
+    (see docs/sfm.md)."""
+    seed: int = 0
+    """Seed of the random samples."""
+
+    def __post_init__(self) -> None:
+        if self.pairs not in ("retrieval", "exhaustive"):
+            raise ConfigError(f"pairs {self.pairs!r} is not one of retrieval, exhaustive")
+        if self.neighbours < 1:
+            raise ConfigError(f"neighbours must be at least 1 image, got {self.neighbours}")
+        if not self.max_error_px > 0:
+            raise ConfigError(f"max_error_px must be positive, got {self.max_error_px}")
+        if self.min_inliers < 4:
+            raise ConfigError(f"min_inliers must be at least 4, got {self.min_inliers}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must not be negative, got {self.seed}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,13 @@ def scene(
     images: Sequence[str],
     up: np.ndarray,
     links: Sequence[tuple[str, str, float]] = (),
+    found: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """What scene.js draws, turned so that z is up and scaled so that the middle of the scene is about 1 large.
 
-    colours: (P, 3) uint8 of the model's points. images: all names, in the order of the page's table. up: (3,) in the
-    model's world. links: pairs of registered images, with a weight in [0, 1].
+    colours: (P, 3) uint8 of the model's points. images: all names, in the order of the page's table; the model may have
+    others. up: (3,) in the model's world. links: pairs of registered images, with a weight in [0, 1]. found: images
+    whose cameras stand out among the others'.
     """
     centres = {name: _centre(image.cam_from_world.numpy()) for name, image in model.images.items()}
     xyz = model.xyz.numpy()
@@ -50,7 +52,9 @@ def scene(
         rays *= size * radius / np.linalg.norm(rays[:, :2], axis=1, keepdims=True)
         centre = turn @ (centres[name] - middle)
         drawn = (turn @ (world_from_cam[:3, :3] @ rays.T)).T + centre
-        cameras.append({"image": place[name], "centre": _short(centre), "corners": [_short(c) for c in drawn]})
+        corners = [_short(corner) for corner in drawn]
+        where = {"image": place.get(name, -1), "name": name, "centre": _short(centre), "corners": corners}
+        cameras.append({**where, "found": name in found} if found is not None else where)
     number = {name: i for i, name in enumerate(model.images)}
     return {
         "points": encoded(((xyz[shown] - middle) @ turn.T).astype(np.float32)),

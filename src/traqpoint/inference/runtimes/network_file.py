@@ -32,7 +32,7 @@ def network_file(model: TraqPoint, config: ExtractorConfig) -> Path:
     plain = cached((model.sha256,), lambda path: write_network(model, path))
     if precision == "float32":
         return plain
-    made_of = (model.sha256, precision, EXACT, config.calibration_images, _stamp(config.calibration_images))
+    made_of = (model.sha256, precision, *EXACT, config.calibration_images, _stamp(config.calibration_images))
     images = images_of(config.calibration_images)
     examples = (inputs_of(pad_to_multiple(x, model.stride)[None], [(x.shape[-1], x.shape[-2])]) for x in images)
     return cached(made_of, lambda path: quantize(plain, path, examples))

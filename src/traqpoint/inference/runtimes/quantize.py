@@ -11,7 +11,7 @@ from traqpoint import optional
 from traqpoint.files import atomic
 from traqpoint.inference.runtimes.graph import quiet, write_metadata
 
-EXACT = "/detector/"
+EXACT = ("/detector/", "/levels.0/")
 """What the names of those convolutions begin with that stay in float32: they decide where keypoints are, at little
 cost."""
 

@@ -24,7 +24,8 @@
     const xyz = [], colour = [];
     SCENE.cameras.forEach((camera, i) => camera.corners.forEach((corner, k) => {
       xyz.push(...camera.centre, ...corner, ...corner, ...camera.corners[(k + 1) % 4]);
-      for (let n = 0; n < 4; n++) colour.push(...(i === chosen ? [255, 193, 7, 255] : [255, 110, 80, 210]));
+      const own = i === chosen ? [255, 193, 7, 255] : camera.found === false ? [150, 165, 180, 120] : [255, 110, 80, 210];
+      for (let n = 0; n < 4; n++) colour.push(...own);
     }));
     return mesh(new Float32Array(xyz), new Uint8Array(colour));
   };
@@ -78,10 +79,10 @@
     cameras = frames(i); card.hidden = i < 0;
     document.querySelectorAll("tr.chosen").forEach((row) => row.classList.remove("chosen"));
     if (i >= 0) {
-      const row = document.getElementById(`image-${SCENE.cameras[i].image}`), cells = row.cells;
-      const image = row.querySelector("img");
-      card.replaceChildren(...(image ? [image.cloneNode()] : []), `${cells[1].textContent}: ${cells[6].textContent} points, ${cells[7].textContent} px`);
-      row.classList.add("chosen");
+      const { image, name } = SCENE.cameras[i], row = document.getElementById(`image-${image}`);
+      const picture = row && row.querySelector("img");
+      card.replaceChildren(...(picture ? [picture.cloneNode()] : []), row ? row.dataset.card : name);
+      if (row) row.classList.add("chosen");
     }
     redraw();
   }
