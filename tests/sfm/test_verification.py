@@ -12,6 +12,7 @@ pycolmap = pytest.importorskip("pycolmap")
 
 from traqpoint.geometry.camera import Camera  # noqa: E402
 from traqpoint.geometry.transforms import look_at  # noqa: E402
+from traqpoint.io.colmap_db import ColmapMatches  # noqa: E402
 from traqpoint.io.npz import NpzFeatures, NpzMatches  # noqa: E402
 from traqpoint.sfm.config import MappingConfig  # noqa: E402
 from traqpoint.sfm.verification import (  # noqa: E402
@@ -28,6 +29,7 @@ POSES = {
     name: look_at(torch.tensor([x, 0.0, 0.0]).double(), torch.tensor([0.0, 0.0, 6.0]).double())
     for name, x in (("a.jpg", -1.0), ("b.jpg", 1.0))
 }
+SIDEWAYS = torch.zeros(4, 4).double().index_put((torch.tensor(0), torch.tensor(3)), torch.tensor(0.3).double())
 POINTS = torch.rand(40, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 0.5
 POINTS = POINTS * 2 + torch.tensor([0.0, 0.0, 6.0])
 
@@ -83,8 +85,9 @@ def test_a_database_is_made_again_for_a_calibration_that_differs_in_the_last_dig
     assert stamps[0] != stamps[1] and stamps[0] == stamps[2]
 
 
-def test_verification_tells_how_far_it_is_and_finds_what_colmaps_own_loop_finds(tmp_path):
-    """COLMAP's loop over a database says nothing until it is done."""
+@pytest.fixture
+def five(tmp_path):
+    """Arguments of `build_database` for five views of the points, a quarter of them wrong; ten pairs."""
     generator = torch.Generator().manual_seed(0)
     features, matches = NpzFeatures(tmp_path / "features"), NpzMatches(tmp_path / "matches")
     names = [f"{i}.jpg" for i in range(5)]
@@ -95,16 +98,14 @@ def test_verification_tells_how_far_it_is_and_finds_what_colmaps_own_loop_finds(
     pairs = list(combinations(names, 2))
     for pair in pairs:
         matches.write(*pair, Matches(torch.arange(40).repeat(2, 1).T, torch.ones(40)))
+    images = {name: Path(name) for name in names}
+    return images, features, matches, pairs, tmp_path / "ours.db", MappingConfig(num_threads=1)
+
+
+def test_verification_tells_how_far_it_is_and_finds_what_colmaps_own_loop_finds(tmp_path, five):
+    """COLMAP's loop over a database says nothing until it is done."""
     told: list[tuple[int, int | None]] = []
-    path = build_database(
-        {name: Path(name) for name in names},
-        features,
-        matches,
-        pairs,
-        tmp_path / "ours.db",
-        MappingConfig(num_threads=1),
-        progress=lambda *at: told.append(at),
-    )
+    path = build_database(*five, progress=lambda *at: told.append(at))
     assert told == [(0, 10), (4, 10), (8, 10), (10, 10)]
     shutil.copy(path, tmp_path / "colmaps.db")
     with closing(pycolmap.Database.open(tmp_path / "colmaps.db")) as db:
@@ -118,3 +119,72 @@ def test_verification_tells_how_far_it_is_and_finds_what_colmaps_own_loop_finds(
             ids, geometries = db.read_two_view_geometries()
             found.append({i: g.inlier_matches.tolist() for i, g in zip(ids, geometries, strict=True)})
     assert found[0] == found[1] and len(found[0]) == 10 and all(len(inliers) >= 15 for inliers in found[0].values())
+
+
+def geometries(path):
+    with closing(pycolmap.Database.open(path)) as db:
+        ids, found = db.read_two_view_geometries()
+        return {i: (g.config, g.inlier_matches.tolist()) for i, g in zip(ids, found, strict=True)}
+
+
+def test_verification_goes_on_after_ctrl_c_with_the_pairs_that_are_left(five):
+    undisturbed = geometries(build_database(*five))
+    five[4].unlink()
+
+    def interrupt(done, total):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_database(*five, progress=interrupt)
+    assert not five[4].exists()
+    told = []
+    assert geometries(build_database(*five, progress=lambda *at: told.append(at))) == undisturbed
+    assert told == [(4, 10), (8, 10), (10, 10)]
+
+
+@pytest.mark.parametrize("posed", [False, True])
+def test_what_a_killed_process_left_is_gone_on_with(tmp_path, five, posed, monkeypatch):
+    """Its files, copied while the database is open: after the third pair was written, and after four were verified."""
+    if posed:
+        known = dict.fromkeys(five[0], CAMERA), {name: POSES["a.jpg"] + i * SIDEWAYS for i, name in enumerate(five[0])}
+        five = *five, *known
+    undisturbed = geometries(build_database(*five))
+    five[4].unlink()
+    calls = {"write": 0, "write_verified": 0}
+
+    def copy_at(name, number):
+        original = getattr(ColmapMatches, name)
+
+        def write(*arguments):
+            original(*arguments)
+            calls[name] += 1
+            if calls[name] == number:
+                shutil.copytree(five[4].parent, tmp_path.with_name(f"{tmp_path.name}-{name}"))
+
+        monkeypatch.setattr(ColmapMatches, name, write)
+
+    copy_at("write", 3)
+    copy_at("write_verified", 4)
+    copied = tmp_path.with_name(f"{tmp_path.name}-progress")
+    build_database(*five, progress=lambda done, _: shutil.copytree(five[4].parent, copied) if done == 4 else None)
+    monkeypatch.undo()
+    left = [
+        tmp_path.with_name(f"{tmp_path.name}-{name}") for name in ("write", "write_verified" if posed else "progress")
+    ]
+    for folder in left:
+        told: list[tuple[int, int | None]] = []
+        again = (*five[:4], folder / five[4].name, *five[5:])
+        assert geometries(build_database(*again, progress=lambda *at, told=told: told.append(at))) == undisturbed
+        assert posed or told[0] == (4 if folder == copied else 0, 10)
+        assert [path.name for path in folder.glob(".ours*")] == []
+
+
+def test_what_was_stopped_of_other_content_is_made_anew(five):
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_database(*five, progress=interrupt)
+    fewer = (*five[:3], five[3][:5], *five[4:])
+    assert len(geometries(build_database(*fewer))) == 5

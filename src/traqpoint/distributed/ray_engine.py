@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from traqpoint import optional
 from traqpoint.distributed.config import EngineConfig
@@ -120,6 +122,8 @@ def _on_ray(
     worker: type, arguments: tuple[Any, ...], shards: Sequence[Shard], engine: EngineConfig, device: str
 ) -> Iterator[Result]:
     """Results as they come, in any order; the actors end with the iterator."""
+    if engine.address is not None:
+        _check_answers(engine.address)
     ray = optional.load("ray")
     optional.load("ray.data")
     ours = not ray.is_initialized()
@@ -152,6 +156,16 @@ class _Row:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, str]:
         return {"result": json.dumps(self.worker(Shard(row["stem"], json.loads(row["items"]))))}
+
+
+def _check_answers(address: str) -> None:
+    """Raises ConfigError if nobody listens at host:port or ray://host:port: Ray itself would go on trying."""
+    try:
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        if parts.port is not None:
+            socket.create_connection((parts.hostname or "", parts.port), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{address}: no Ray cluster answers there ({error})") from None
 
 
 def _connect(ray: Any, engine: EngineConfig) -> None:

@@ -16,8 +16,8 @@ from traqpoint.io.gps import read_gps
 from traqpoint.io.strecha import read_strecha
 
 TURN = 1.0
-"""What a right angle between two directions of view counts as, in spreads of the cameras. Ours, see
-benchmarks/retrieval.py."""
+"""What a right angle between two directions of view counts as, in spreads of the cameras. Ours, a guess that
+nothing was measured of."""
 
 
 def places_of(images: Mapping[str, Path], source: Path | None) -> dict[str, Tensor]:

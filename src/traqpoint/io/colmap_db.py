@@ -193,10 +193,8 @@ class ColmapMatches:
         """Every name is its own key."""
 
     def __contains__(self, pair: tuple[str, str]) -> bool:
-        if not all(name in self.database for name in pair):
-            return False
-        a, b = (self.database._image_id(name) for name in pair)
-        return self.database._db.exists_matches(a, b)
+        known = all(name in self.database for name in pair)
+        return known and self.database._db.exists_matches(*map(self.database._image_id, pair))
 
     def pairs(self, names: Iterable[str]) -> list[tuple[str, str]]:
         pycolmap, known = optional.load("pycolmap"), set(names)
@@ -227,14 +225,17 @@ class ColmapMatches:
             self.database._db.delete_matches(a, b)
         self.database._db.write_matches(a, b, matches.indices.cpu().numpy().astype(np.uint32))
 
+    def is_verified(self, name_a: str, name_b: str) -> bool:
+        """Whether a geometry is known, be it an empty one."""
+        return self.database._db.exists_two_view_geometry(*map(self.database._image_id, (name_a, name_b)))
+
     def write_verified(self, name_a: str, name_b: str, matches: Matches) -> None:
         """Those of the matches that agree with a two-view geometry of calibrated cameras: what mappers start from."""
         pycolmap = optional.load("pycolmap")
-        a, b = (self.database._image_id(name) for name in (name_a, name_b))
         geometry = pycolmap.TwoViewGeometry()
         geometry.config = pycolmap.TwoViewGeometryConfiguration.CALIBRATED
         geometry.inlier_matches = matches.indices.cpu().numpy().astype(np.uint32)
-        self.database._db.write_two_view_geometry(a, b, geometry)
+        self.database._db.write_two_view_geometry(*map(self.database._image_id, (name_a, name_b)), geometry)
 
 
 def sift_bytes(descriptors: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from traqpoint import optional
 from traqpoint.errors import DataError
-from traqpoint.files import atomic, remove_partials, write_json
+from traqpoint.files import locked, write_json
 from traqpoint.geometry.camera import Camera
 from traqpoint.geometry.epipolar import essential_from_pose, sampson_distance
 from traqpoint.geometry.transforms import invert_rigid
@@ -47,8 +47,9 @@ def build_database(
     """The COLMAP database at `path` with all features, matches and their geometric verification.
 
     cam_from_world: (4, 4) float64 by name, if poses are known: matches are verified by them, within COLMAP's threshold,
-    instead of by RANSAC. It needs `cameras`. A finished database with the same content is left alone. progress: called
-    with (verified, all) pairs. Raises DataError if `cameras` lacks an image.
+    instead of by RANSAC. It needs `cameras`. A finished database with the same content is left alone, and one that was
+    stopped is gone on with, after the last image or group of pairs that was written. progress: called with (verified,
+    all) pairs. Raises DataError if `cameras` lacks an image, ConfigError if another process writes there.
     """
     missing = [name for name in images if cameras is not None and name not in cameras]
     if missing:
@@ -58,47 +59,91 @@ def build_database(
     content += "" if cam_from_world is None else hash_of_poses(cam_from_world)
     if path.is_file() and read_stamp(stamp).get("content") == content:
         return path
-    stamp.unlink(missing_ok=True)
-    remove_partials(path)  # a killed run leaves logs, which SQLite would replay into a new file of that name
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    with atomic(path) as partial:
+    with locked(path):
+        partial = _unfinished(path, content)
         with ColmapDatabase(partial) as database:
-            written, keypoints = set[str](), {}
-            for name, image in images.items():
-                if name in features:
-                    camera = None if cameras is None else cameras[name]
-                    described = features.read(name)
-                    database.write(name, described, image, camera, config.cameras == "shared", config.camera_model)
-                    written.add(name)
-                    if cam_from_world is not None:
-                        keypoints[name] = described.keypoints
-            store = ColmapMatches(database)
-            for a, b in pairs:
-                if a in written and b in written and (a, b) in matches:
-                    found = matches.read(a, b)
-                    store.write(a, b, found)
-                    if cam_from_world is not None and cameras is not None:
-                        b_from_a = cam_from_world[b] @ invert_rigid(cam_from_world[a])
-                        kept = agreeing(found, (keypoints[a], keypoints[b]), (cameras[a], cameras[b]), b_from_a)
-                        store.write_verified(a, b, kept)
-            num_matched = len(store)
+            known = _write_features(database, images, features, config, cameras)
+            matched = [pair for pair in pairs if known.issuperset(pair) and pair in matches]
+            _write_matches(ColmapMatches(database), matches, matched)
+            if cam_from_world is not None and cameras is not None:
+                _verify_by_poses(ColmapMatches(database), features, matches, matched, cameras, cam_from_world)
         if cam_from_world is None:
             _verify(partial, config, progress or (lambda done, total: None))
-    notes = []
-    if len(written) < len(images):
-        notes.append(f"{len(images) - len(written)} of {len(images)} images have no features")
-    if num_matched < len(pairs):
-        notes.append(f"{len(pairs) - num_matched} of {len(pairs)} pairs have no matches")
-    write_stamp(stamp, {"content": content, "notes": notes})
+        notes = []
+        if len(known) < len(images):
+            notes.append(f"{len(images) - len(known)} of {len(images)} images have no features")
+        if len(matched) < len(pairs):
+            notes.append(f"{len(pairs) - len(matched)} of {len(pairs)} pairs have no matches")
+        _remove_database(path)
+        write_stamp(stamp, {"content": content, "notes": notes})  # says nothing without its database
+        partial.replace(path)
+        _remove_database(partial)
     return path
+
+
+def _unfinished(path: Path, content: str) -> Path:
+    """Where the database is written until it is whole: what a stopped run left there, if it is of the same content.
+
+    SQLite's log of what a killed process committed lies beside it, and is replayed when it is opened.
+    """
+    partial = path.with_name(f".{path.stem}.unfinished{path.suffix}")
+    if read_stamp(stamp_path(partial)).get("content") != content:
+        _remove_database(partial)
+        write_stamp(stamp_path(partial), {"content": content})
+    return partial
+
+
+def _remove_database(path: Path) -> None:
+    """With its logs, which SQLite would replay into a new file of that name, and its stamp."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    stamp_path(path).unlink(missing_ok=True)
+
+
+def _write_features(
+    database: ColmapDatabase,
+    images: Mapping[str, Path],
+    features: FeatureStore,
+    config: MappingConfig,
+    cameras: Mapping[str, Camera] | None,
+) -> set[str]:
+    """Those that are not there yet. Returns the names of all images with features."""
+    known = {name for name in images if name in features}
+    for name in images:
+        if name in known and name not in database:
+            camera, share = None if cameras is None else cameras[name], config.cameras == "shared"
+            database.write(name, features.read(name), images[name], camera, share, config.camera_model)
+    return known
+
+
+def _write_matches(store: ColmapMatches, matches: MatchStore, pairs: Sequence[Pair]) -> None:
+    for pair in pairs:
+        if pair not in store:
+            store.write(*pair, matches.read(*pair))
+
+
+def _verify_by_poses(
+    store: ColmapMatches,
+    features: FeatureStore,
+    matches: MatchStore,
+    pairs: Sequence[Pair],
+    cameras: Mapping[str, Camera],
+    cam_from_world: Mapping[str, Tensor],
+) -> None:
+    keypoints = {name: features.read(name).keypoints for name in {name for pair in pairs for name in pair}}
+    for a, b in pairs:
+        if not store.is_verified(a, b):
+            b_from_a = cam_from_world[b] @ invert_rigid(cam_from_world[a])
+            kept = agreeing(matches.read(a, b), (keypoints[a], keypoints[b]), (cameras[a], cameras[b]), b_from_a)
+            store.write_verified(a, b, kept)
 
 
 def _verify(database: Path, config: MappingConfig, progress: Progress) -> None:
     """Geometric verification of all matched pairs by COLMAP's estimator, as its own loop over a database does it.
 
-    That loop neither tells how far it is nor rejects by the share of inliers before version 4.2; here both hold, and
-    Ctrl-C ends it between two pairs.
+    That loop neither tells how far it is nor rejects by the share of inliers before version 4.2; here both hold.
+    Ctrl-C ends it between two groups of pairs, and what is verified already stays: a pair that failed has an empty
+    geometry, as COLMAP has it.
     """
     workers = os.cpu_count() or 1 if config.num_threads == -1 else config.num_threads
     with (
@@ -115,18 +160,21 @@ def _verify(database: Path, config: MappingConfig, progress: Progress) -> None:
         xy = {image: db.read_keypoints(image)[:, :2].astype(np.float64) for image in camera_of}
 
         def estimate(a: int, b: int, matches: np.ndarray) -> Any:
-            return pycolmap.estimate_two_view_geometry(camera_of[a], xy[a], camera_of[b], xy[b], matches, options)
+            found = pycolmap.estimate_two_view_geometry(camera_of[a], xy[a], camera_of[b], xy[b], matches, options)
+            enough = len(found.inlier_matches) >= config.min_inlier_ratio * len(matches)
+            return found if enough else pycolmap.TwoViewGeometry()
 
         pairs = [pycolmap.pair_id_to_image_pair(pair) for pair in db.read_num_matches()[0]]
-        progress(0, len(pairs))
-        for start in range(0, len(pairs), 4 * workers):
-            some = [(a, b, db.read_matches(a, b)) for a, b in pairs[start : start + 4 * workers]]
+        pending = [pair for pair in pairs if not db.exists_two_view_geometry(*pair)]
+        done = len(pairs) - len(pending)
+        progress(done, len(pairs))
+        for start in range(0, len(pending), 4 * workers):
+            some = [(a, b, db.read_matches(a, b)) for a, b in pending[start : start + 4 * workers]]
             found = list(pool.map(lambda pair: estimate(*pair), some))
             with pycolmap.DatabaseTransaction(db):
-                for (a, b, matches), geometry in zip(some, found, strict=True):
-                    if (count := len(geometry.inlier_matches)) and count >= config.min_inlier_ratio * len(matches):
-                        db.write_two_view_geometry(a, b, geometry)
-            progress(start + len(some), len(pairs))
+                for (a, b, _), geometry in zip(some, found, strict=True):
+                    db.write_two_view_geometry(a, b, geometry)
+            progress(done + start + len(some), len(pairs))
 
 
 def agreeing(
