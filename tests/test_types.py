@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -45,6 +47,17 @@ def test_features_of_the_wrong_shape_name_the_field(change, name):
     fields = {"keypoints": torch.rand(3, 2), "scores": torch.rand(3), "descriptors": torch.rand(3, 8), **change}
     with pytest.raises(FormatError, match=name):
         Features(**fields, image_size=(64, 48))
+
+
+def test_some_of_the_features_keep_all_that_is_known_of_them():
+    found = replace(random_features(5), scales=torch.ones(5), angles_deg=torch.arange(5.0), found_at=(8, 6))
+    some = found.take(torch.tensor([3, 1]))
+    assert some.angles_deg.tolist() == [3, 1] and some.found_at == (8, 6) and len(some.descriptors) == 2
+    assert torch.equal(found.take(found.angles_deg > 2).keypoints, found.keypoints[3:])
+    with pytest.raises(FormatError, match="scales and angles_deg come together"):
+        replace(found, scales=None)
+    with pytest.raises(FormatError, match=r"angles_deg must be \(5,\)"):
+        replace(found, angles_deg=torch.ones(4))
 
 
 def test_matches_and_tracks_of_the_wrong_shape_are_refused():

@@ -220,6 +220,15 @@ def shrunk(image: np.ndarray, long_side: int) -> Tensor:
     return _resized(rows, size)
 
 
+def resized(picture: Picture, long_side: int) -> Picture:
+    """The picture with a longer side of `long_side` px: as `resize_long_side` shrinks, or enlarged, bilinearly."""
+    size = picture_size(picture)
+    if max(size) > long_side:
+        return shrunk(picture, long_side) if isinstance(picture, np.ndarray) else resize_long_side(picture, long_side)
+    scale = long_side / max(size)
+    return picture if scale == 1 else _resized(to_tensor(picture), (round(size[0] * scale), round(size[1] * scale)))
+
+
 def _resized(image: Tensor, size: tuple[int, int]) -> Tensor:
     """(3, H, W) to `size` (W, H), antialiased; -1 leaves a side as it is."""
     to = [side if side > 0 else old for side, old in zip(size[::-1], image.shape[-2:], strict=True)]

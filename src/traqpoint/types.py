@@ -40,7 +40,9 @@ class Features:
 
     keypoints: (N, 2) float32 pixels. scores: (N,) float32. descriptors: (N, D) float32 of unit norm.
     image_size: (W, H) of the image that the keypoints live in. found_at: (W, H) that it was shrunk to, or left at, when
-    they were looked for; None if nobody says.
+    they were looked for; None if nobody says. scales, angles_deg: (N,) float32, of the resized and turned copy of the
+    image that each was found in: pixels of the image that one of the copy's is wide, and where in the image the copy's
+    x axis points, clockwise from the image's; both None if all were found in the image as it is.
     """
 
     keypoints: Tensor
@@ -48,6 +50,8 @@ class Features:
     descriptors: Tensor
     image_size: tuple[int, int]
     found_at: tuple[int, int] | None = None
+    scales: Tensor | None = None
+    angles_deg: Tensor | None = None
 
     def __post_init__(self) -> None:
         n = self.keypoints.shape[0]
@@ -57,25 +61,32 @@ class Features:
             self.descriptors.ndim == 2 and self.descriptors.shape[0] == n,
             f"descriptors must be ({n}, D), got {tuple(self.descriptors.shape)}",
         )
+        _require((self.scales is None) == (self.angles_deg is None), "scales and angles_deg come together")
+        for name in ("scales", "angles_deg"):
+            value = getattr(self, name)
+            _require(value is None or value.shape == (n,), f"{name} must be ({n},)")
 
     def __len__(self) -> int:
         return self.keypoints.shape[0]
 
     def to(self, device: Device) -> Features:
         """The same on `device`."""
-        keypoints, scores, descriptors = (x.to(device) for x in (self.keypoints, self.scores, self.descriptors))
-        return Features(keypoints, scores, descriptors, self.image_size, self.found_at)
+        return map_tensors(self, lambda x: x.to(device))
+
+    def take(self, index: Tensor | slice) -> Features:
+        """Those at `index`, (K,) int64 or (N,) bool, in its order."""
+        return map_tensors(self, lambda x: x[index])
 
     def numpy(self) -> dict[str, np.ndarray]:
-        """The npz format of TraqPoint: keypoints, scores, descriptors, image_size and, if known, found_at (int64 (2,) =
-        W, H)."""
-        known = {} if self.found_at is None else {"found_at": np.asarray(self.found_at, dtype=np.int64)}
+        """The npz format of TraqPoint: float32 arrays, and sizes as int64 (2,) = W, H, by the names of the fields;
+        nothing of what is None."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {
-            "keypoints": self.keypoints.detach().cpu().numpy().astype(np.float32),
-            "scores": self.scores.detach().cpu().numpy().astype(np.float32),
-            "descriptors": self.descriptors.detach().cpu().numpy().astype(np.float32),
-            "image_size": np.asarray(self.image_size, dtype=np.int64),
-            **known,
+            name: value.detach().cpu().numpy().astype(np.float32)
+            if isinstance(value, Tensor)
+            else np.asarray(value, dtype=np.int64)
+            for name, value in values.items()
+            if value is not None
         }
 
 

@@ -1,11 +1,14 @@
 """Against kornia's own matchers and frames."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 KF = pytest.importorskip("kornia.feature")
 
 from traqpoint.errors import ConfigError, ImageError  # noqa: E402
+from traqpoint.inference.copies import of_copy  # noqa: E402
 from traqpoint.integrations.kornia import TraqPointFeature, lafs_of  # noqa: E402
 
 
@@ -14,6 +17,14 @@ def test_frames_have_kornias_centre_scale_and_orientation(views):
     torch.testing.assert_close(KF.get_laf_center(lafs)[0], views[0].keypoints - 0.5)
     torch.testing.assert_close(KF.get_laf_scale(lafs).flatten(), torch.full((len(views[0]),), 6.0))
     torch.testing.assert_close(KF.get_laf_orientation(lafs).flatten(), torch.full((len(views[0]),), 30.0))
+
+
+def test_frames_of_a_turned_copy_have_its_x_axis(views):
+    """kornia counts angles the other way round; what the frame's first column says is the copy's x axis."""
+    copy = of_copy(views[0], 1)
+    lafs = lafs_of(replace(copy, scales=2 * copy.scales), scale_px=6)
+    torch.testing.assert_close(KF.get_laf_scale(lafs).flatten(), torch.full((len(copy),), 12.0))
+    torch.testing.assert_close(lafs[0, :, :, 0], torch.tensor([0.0, 12.0]).expand(len(copy), 2), atol=1e-4, rtol=0)
 
 
 def test_kornias_pipeline_of_local_features_finds_our_matches(extractor, images, views, matches):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from traqpoint.errors import FormatError
+from traqpoint.inference.copies import of_copy
 from traqpoint.integrations.opencv import dmatches_of, features_from, keypoints_of, matches_from
 
 
@@ -48,3 +49,10 @@ def test_nothing_is_nothing_and_unequal_numbers_are_told():
     assert len(features_from([], None, (4, 3))) == 0 and len(matches_from([])) == 0
     with pytest.raises(FormatError, match="1 keypoints and 2 descriptors"):
         features_from([cv2.KeyPoint(1, 1, 1)], np.zeros((2, 8)), (4, 3))
+
+
+def test_size_and_angle_of_a_copy_are_opencvs(views):
+    """In the image turned to the left, right is what was down: 90 degrees clockwise."""
+    found = of_copy(views[0], 1)
+    assert [(k.size, k.angle) for k in keypoints_of(found, 6)[:2]] == [(6, 90)] * 2
+    assert keypoints_of(views[0])[0].angle == -1

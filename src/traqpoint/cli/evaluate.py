@@ -38,11 +38,16 @@ class Evaluation(Benchmark):
     """Of our weights, in that backend."""
     calibration_images: str = "worlds"
     """int8: a folder of images that the scales are taken from, or worlds, which are rendered."""
+    rotations: int = 1
+    """Of our weights: look at so many turned copies of an image; see extract."""
+    scales: tuple[float, ...] = (1.0,)
+    """Of our weights: look at copies of the image in these sizes; see extract."""
 
     def run(self) -> int:
         from traqpoint.evaluation.run import run_benchmark
 
-        ours = {name: getattr(self, name) for name in ("backend", "precision", "calibration_images")}
+        names = ("backend", "precision", "calibration_images", "rotations", "scales")
+        ours = {name: getattr(self, name) for name in names}
         tables = run_benchmark(
             self, self.methods, self.out, peers=self.peers, device=self.device, bar=progress_bar, **ours
         )

@@ -26,6 +26,13 @@ def stored_xy(xy: Tensor, orientation: int, upright_size: tuple[int, int]) -> Te
     return torch.stack(turned[orientation], dim=-1)
 
 
+def stored_directions_deg(angles_deg: Tensor, orientation: int) -> Tensor:
+    """Directions (...,) in the upright image, clockwise from its x axis, as those in the stored image, in [0, 360)."""
+    along = torch.stack([angles_deg.deg2rad().cos(), angles_deg.deg2rad().sin()], dim=-1)
+    x, y = (stored_xy(along, orientation, (0, 0)) - stored_xy(torch.zeros_like(along), orientation, (0, 0))).unbind(-1)
+    return torch.atan2(y, x).rad2deg() % 360
+
+
 def stored_image(image: np.ndarray, orientation: int) -> np.ndarray:
     """The upright image (H, W, ...) as it is stored."""
     if is_sideways(orientation):

@@ -53,6 +53,11 @@ class ExtractorConfig:
     long_side: int | None = 1600
     """Shrink larger images to this many pixels first, which suits photographs; None takes them as they are. Keypoints
     come back in the original image's pixels, and every result says what size they were found at."""
+    rotations: int = 1
+    """Look at so many turned copies of an image: 4 are all quarter turns, 2 the image and upside down. max_keypoints is
+    for all copies together, equally many of each: ask for more of them. Each copy takes an image's time."""
+    scales: tuple[float, ...] = (1.0,)
+    """Look at copies of the image in these sizes, as shares of the one that long_side leaves: 0.5 1 2."""
     memory: str | None = None
     """What the whole program may take, as 2GB or 800MB: larger images are worked on in tiles, with the same keypoints.
     By default an image is worked on at once."""
@@ -89,8 +94,19 @@ class ExtractorConfig:
             raise ConfigError(f"network {self.network}: the backend torch runs the weights themselves")
         if self.long_side is not None and self.long_side < 32:
             raise ConfigError(f"long_side must be at least 32, got {self.long_side}")
+        if self.rotations not in (1, 2, 4):
+            raise ConfigError(f"rotations must be 1, 2 or 4, got {self.rotations}")
+        if len(set(self.scales)) < len(self.scales) or not self.scales:
+            raise ConfigError(f"scales must be different numbers, at least one, got {self.scales}")
+        if not all(1 / 8 <= scale <= 8 for scale in self.scales):
+            raise ConfigError(f"scales must lie in [0.125, 8], got {self.scales}")
         if self.memory is not None:
             parse_bytes(self.memory)
+
+    @property
+    def has_copies(self) -> bool:
+        """Whether images are looked at otherwise than as they are."""
+        return self.rotations > 1 or self.scales != (1.0,)
 
 
 def parse_bytes(text: str, name: str = "memory") -> int:

@@ -6,6 +6,7 @@ import copy
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,12 @@ from traqpoint.image import (
     check_array,
     picture_size,
     read_image,
-    resize_long_side,
-    shrunk,
+    resized,
     shrunk_size,
     to_tensor,
 )
 from traqpoint.inference.config import ExtractorConfig
+from traqpoint.inference.copies import merged, of_copy, turned
 from traqpoint.inference.images import MAX_WASTE, in_groups
 from traqpoint.inference.runtimes.runtime import build_runtime, device_of
 from traqpoint.inference.tiles import Tiles
@@ -70,7 +71,7 @@ class Extractor:
         self.runtime = build_runtime(self.model, self.config)
         self._tiles = None if self.config.memory is None else Tiles(self.model, self.runtime, self.config, self.device)
         # On one core of a CPU, eight VGA images take 1.7 times as long together as one by one.
-        self.batch_pixels = 0 if self.device.type == "cpu" else _BATCH_PIXELS
+        self.batch_pixels = 0 if self.device.type == "cpu" else int(_BATCH_PIXELS / max(self.config.scales) ** 2)
         alone = self.device.type != "cpu" or self.config.backend != "torch" or self.config.memory is not None
         self.at_once = 1 if alone else min(_AT_ONCE, torch.get_num_threads())
 
@@ -83,13 +84,30 @@ class Extractor:
 
     def batch(self, images: Sequence[Image]) -> list[Features]:
         """Features of images of any sizes, in order; images of about one size share a forward pass."""
-        several = len(images) > 1
+        several, c = len(images) > 1, self.config
         pictures = [load_picture(image, f"image {i}" if several else "image") for i, image in enumerate(images)]
+        sizes = [picture_size(picture) for picture in pictures]
+        found: list[list[Features]] = []
+        for scale in c.scales:
+            shown = [resized(p, self._long_side(size, scale)) for p, size in zip(pictures, sizes, strict=True)]
+            if not c.has_copies:
+                return [rescaled(f, size) for f, size in zip(self._features(shown), sizes, strict=True)]
+            for quarters in range(0, 4, 4 // c.rotations):
+                copies = self._features([turned(picture, quarters) for picture in shown])
+                found.append([rescaled(of_copy(f, quarters), size) for f, size in zip(copies, sizes, strict=True)])
+        every = zip(zip(*found, strict=True), sizes, strict=True)
+        return [replace(merged(of_one, c.max_keypoints), found_at=self.input_size(size)) for of_one, size in every]
+
+    def _long_side(self, image_size: tuple[int, int], scale: float) -> int:
+        """Of the copy that is `scale` times as large as what is looked at by default."""
+        return max(1, round(scale * max(self.input_size(image_size))))
+
+    def _features(self, pictures: Sequence[Picture]) -> list[Features]:
+        """Of each picture as it is, in order."""
         sizes = [picture_size(picture) for picture in pictures]
         out: dict[int, Features] = {}
         together: dict[int, Tensor] = {}
-        for i, picture in enumerate(pictures):
-            shown = self._shrunk(picture)
+        for i, shown in enumerate(pictures):
             if self._tiles is not None and not self._tiles.at_once(picture_size(shown)):
                 out[i] = self._tiles(shown)
             else:
@@ -100,13 +118,7 @@ class Extractor:
         for group in in_groups(ends, ends.__getitem__, waste=MAX_WASTE if ragged else 0.0):
             with memory_named([sizes[i] for i in group]):
                 out |= zip(group, self._forward([together[i] for i in group]), strict=True)
-        return [rescaled(out[i], size) for i, size in enumerate(sizes)]
-
-    def _shrunk(self, picture: Picture) -> Picture:
-        limit = self.config.long_side
-        if limit is None or max(picture_size(picture)) <= limit:
-            return picture
-        return shrunk(picture, limit) if isinstance(picture, np.ndarray) else resize_long_side(picture, limit)
+        return [out[i] for i in range(len(pictures))]
 
     @torch.inference_mode()
     def _forward(self, images: list[Tensor]) -> list[Features]:
@@ -175,4 +187,5 @@ def rescaled(features: Features, image_size: tuple[int, int]) -> Features:
     if features.image_size == image_size:
         return features
     scale = features.keypoints.new_tensor(image_size) / features.keypoints.new_tensor(features.image_size)
-    return Features(features.keypoints * scale, features.scores, features.descriptors, image_size, features.found_at)
+    scales = None if features.scales is None else features.scales * scale.prod().sqrt()
+    return replace(features, keypoints=features.keypoints * scale, image_size=image_size, scales=scales)

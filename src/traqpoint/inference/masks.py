@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +71,7 @@ class Masked:
         pixels[~shown] = pixels.mean(axis=(0, 1)).astype(np.uint8)
         found = self._extract(pixels)
         x, y = found.keypoints.long().unbind(-1)
-        kept = torch.from_numpy(_without_margin(shown))[y, x]
-        parts = {part: getattr(found, part)[kept] for part in ("keypoints", "scores", "descriptors")}
-        return in_file_pixels(replace(found, **parts), file)
+        return in_file_pixels(found.take(torch.from_numpy(_without_margin(shown))[y, x]), file)
 
 
 def _mask_of(masks: Path, name: str) -> Path | None:

@@ -15,12 +15,16 @@ from traqpoint.types import Features
 def lafs_of(features: Features, scale_px: float = 8.0, orientation_deg: float = 0.0) -> Tensor:
     """Local affine frames (1, N, 2, 3) at the keypoints, for patches, drawing, and matchers that want frames.
 
-    scale_px, orientation_deg: of all of them, for our features have neither; kornia's conventions, as of its
-    ``laf_from_center_scale_ori``, whose pixels have integer centres.
+    scale_px, orientation_deg: of a keypoint that was found in the image as it is; one of a resized or turned copy has
+    that copy's beside. kornia's conventions, as of its ``laf_from_center_scale_ori``: pixels have integer centres, and
+    angles are counted counter-clockwise.
     """
     n, make = len(features), optional.load("kornia.feature").laf_from_center_scale_ori
     centres = opencv_from_colmap(features.keypoints)[None]
-    return make(centres, centres.new_full((1, n, 1, 1), scale_px), centres.new_full((1, n, 1), orientation_deg))
+    sizes, angles = centres.new_full((1, n, 1, 1), scale_px), centres.new_full((1, n, 1), orientation_deg)
+    if features.scales is not None and features.angles_deg is not None:
+        sizes, angles = sizes * features.scales.view(1, n, 1, 1), angles - features.angles_deg.view(1, n, 1)
+    return make(centres, sizes, angles)
 
 
 class TraqPointFeature(nn.Module):
@@ -56,5 +60,4 @@ class TraqPointFeature(nn.Module):
 def _allowed(features: Features, mask: Tensor) -> Features:
     """Those whose pixel of the mask (H, W) is not zero."""
     column, row = features.keypoints.long().unbind(-1)
-    kept = mask.cpu()[row, column] > 0
-    return Features(features.keypoints[kept], features.scores[kept], features.descriptors[kept], features.image_size)
+    return features.take(mask.cpu()[row, column] > 0)

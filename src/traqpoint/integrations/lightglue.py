@@ -15,12 +15,17 @@ from traqpoint.types import Features, Matches
 
 def input_of(features: Features) -> dict[str, Tensor]:
     """A batch of one image: keypoints (1, N, 2) in pixels with integer centres, keypoint_scores (1, N), descriptors
-    (1, N, D), image_size (1, 2) = W, H. Two of these, as image0 and image1, are LightGlue's input."""
+    (1, N, D), image_size (1, 2) = W, H; of resized and turned copies also scales and oris (1, N), in radians. Two of
+    these, as image0 and image1, are LightGlue's input."""
+    known = {}
+    if features.scales is not None and features.angles_deg is not None:
+        known = {"scales": features.scales[None], "oris": features.angles_deg.deg2rad()[None]}
     return {
         "keypoints": opencv_from_colmap(features.keypoints)[None],
         "keypoint_scores": features.scores[None],
         "descriptors": features.descriptors[None],
         "image_size": features.keypoints.new_tensor([features.image_size]),
+        **known,
     }
 
 

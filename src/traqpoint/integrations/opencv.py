@@ -15,13 +15,18 @@ from traqpoint.types import Features, Matches
 
 
 def keypoints_of(features: Features, size_px: float = 8.0) -> list[Any]:
-    """A ``cv2.KeyPoint`` per keypoint, in order, with its score as response.
+    """A ``cv2.KeyPoint`` per keypoint, in order, with its score as response; angle -1, OpenCV's "none", and one size,
+    unless they are of resized and turned copies.
 
-    size_px: their diameter, which our features have none of; OpenCV draws it, and its own descriptors look that far.
+    size_px: the diameter of a keypoint of the image as it is; OpenCV draws it, and its own descriptors look that far.
     """
     cv2 = optional.load("cv2")
     xy = opencv_from_colmap(features.keypoints.detach().cpu()).tolist()
-    return [cv2.KeyPoint(x, y, size_px, -1, s) for (x, y), s in zip(xy, features.scores.tolist(), strict=True)]
+    n = len(features)
+    sizes = [size_px] * n if features.scales is None else (size_px * features.scales).tolist()
+    angles = [-1.0] * n if features.angles_deg is None else features.angles_deg.tolist()
+    rows = zip(xy, sizes, angles, features.scores.tolist(), strict=True)
+    return [cv2.KeyPoint(x, y, size, angle, score) for (x, y), size, angle, score in rows]
 
 
 def dmatches_of(matches: Matches, features_a: Features, features_b: Features) -> list[Any]:

@@ -11,7 +11,6 @@ import errno
 import os
 import shutil
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -22,13 +21,12 @@ import torch
 from traqpoint import optional
 from traqpoint.errors import FormatError
 from traqpoint.geometry.camera import Camera
+from traqpoint.io.colmap_camera import pycolmap_camera
 from traqpoint.io.stores import Format
 from traqpoint.types import Features, Matches
 
 _ROOM_BYTES = 16 << 20
 """SQLite's log, and what it copies out of that, beside the rows themselves."""
-_FOCAL_FACTOR = 1.2
-"""COLMAP's guess of the focal length where EXIF has none, as a share of the longer side."""
 _SIFT_NORM, _SIFT_DIMENSION = 512, 128
 """Of COLMAP's SIFT descriptors, which are bytes."""
 
@@ -83,7 +81,7 @@ class ColmapDatabase:
     def read(self, name: str) -> Features:
         """Features of one image; scores are NaN. Raises FormatError if it has none, or none of ours."""
         image_id = self._image_id(name)
-        keypoints = self._db.read_keypoints(image_id)[:, :2]
+        keypoints = self._db.read_keypoints(image_id)
         found = self._db.read_descriptors(image_id)
         raw = np.ascontiguousarray(found.data)
         exact = found.type == optional.load("pycolmap").FeatureExtractorType.UNDEFINED
@@ -92,11 +90,15 @@ class ColmapDatabase:
                 f"{self.path}: the descriptors of image {name!r} were not written by TraqPoint, or rounded for COLMAP"
             )
         camera = self._db.read_camera(self._db.read_image(image_id).camera_id)
+        columns = torch.from_numpy(np.array(keypoints, dtype=np.float32))
+        scales, radians = columns[:, 2:].T if columns.shape[1] == 4 else (None, None)
         return Features(
-            torch.from_numpy(np.array(keypoints, dtype=np.float32)),
+            columns[:, :2].contiguous(),
             torch.full((len(keypoints),), torch.nan),
             torch.from_numpy(raw.view(np.float32).copy()),
             (camera.width, camera.height),
+            scales=scales,
+            angles_deg=None if radians is None else radians.rad2deg(),
         )
 
     def write(
@@ -130,7 +132,10 @@ class ColmapDatabase:
                 image = self._add_image(name, guess, share_camera)
             image_id = image.image_id
             arrays = features.numpy()
-            self._db.write_keypoints(image_id, arrays["keypoints"])
+            columns = [arrays["keypoints"]]
+            if features.scales is not None:
+                columns += [arrays["scales"][:, None], np.deg2rad(arrays["angles_deg"])[:, None]]
+            self._db.write_keypoints(image_id, np.concatenate(columns, axis=1))
             kind = getattr(pycolmap.FeatureExtractorType, descriptor_type)
             data = (sift_bytes if descriptor_type == "SIFT" else _exact_bytes)(arrays["descriptors"])
             self._db.write_descriptors(image_id, pycolmap.FeatureDescriptors(kind, data))
@@ -264,37 +269,3 @@ FORMAT = Format("colmap", ColmapDatabase, ColmapMatches, (".db",), "database.db"
 def _key(camera: Any) -> tuple:
     """What equal cameras have in common."""
     return camera.model, camera.width, camera.height, *camera.params.tolist()
-
-
-def pycolmap_camera(
-    image_size: tuple[int, int], image_path: str | Path | None, camera: Camera | Any, model: str
-) -> Any:
-    """The known camera, or a guess of a `model` from EXIF, or 1.2 times the longer side: pycolmap's Camera, which says
-    of its focal length whether it is more than that (has_prior_focal_length).
-
-    Raises FormatError for a camera of another size than the image.
-    """
-    pycolmap = optional.load("pycolmap")
-    width, height = image_size
-    if isinstance(camera, pycolmap.Camera):
-        return camera
-    if camera is not None:
-        if camera.image_size != image_size:
-            raise FormatError(f"the camera is {camera.image_size} and the image {image_size} pixels large")
-        return pycolmap.Camera(
-            model=camera.model,
-            width=width,
-            height=height,
-            params=camera.params.double().tolist(),
-            has_prior_focal_length=True,
-        )
-    focal, known = _FOCAL_FACTOR * max(width, height), False
-    if image_path is not None:
-        # A ValueError is a format that COLMAP cannot read, WebP for one: no EXIF then.
-        with suppress(ValueError):
-            guess = pycolmap.infer_camera_from_image(image_path)
-            known = guess.has_prior_focal_length
-            focal = guess.mean_focal_length() * max(width, height) / max(guess.width, guess.height)
-    out = pycolmap.Camera.create_from_model_name(0, model, focal, width, height)
-    out.has_prior_focal_length = known
-    return out

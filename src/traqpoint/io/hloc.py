@@ -18,7 +18,7 @@ from traqpoint import optional
 from traqpoint.errors import FormatError
 from traqpoint.files import atomic
 from traqpoint.geometry.pixels import colmap_from_opencv, opencv_from_colmap
-from traqpoint.io.npz import check_pair_names, features_from_arrays, names_by_flat, pair_name
+from traqpoint.io.npz import OPTIONAL, check_pair_names, features_from_arrays, names_by_flat, pair_name
 from traqpoint.io.stores import Format
 from traqpoint.types import Features, Matches
 
@@ -121,8 +121,8 @@ class _H5File:
 
 
 class HlocFeatures(_H5File):
-    """One group per image name: keypoints (N, 2), scores (N,), descriptors (D, N) float32, image_size and
-    found_at (W, H), which hloc does not look at."""
+    """One group per image name: keypoints (N, 2), scores (N,), descriptors (D, N) float32, image_size; and, which hloc
+    does not look at, found_at (W, H), scales and angles_deg (N,), where they are known."""
 
     # hloc reads a keypoint's standard deviation in pixels here; 1 is its own default.
     _ATTRIBUTES: ClassVar = {"keypoints": {"uncertainty": 1.0}}
@@ -151,7 +151,7 @@ class HlocFeatures(_H5File):
             if key not in group:
                 raise FormatError(f"{self.path}: {name}: key {key!r} is missing")
         try:
-            arrays = {key: np.asarray(group[key]) for key in (*_FEATURE_KEYS, "found_at") if key in group}
+            arrays = {key: np.asarray(group[key]) for key in (*_FEATURE_KEYS, *OPTIONAL) if key in group}
         except OSError as error:
             raise FormatError(f"{self.path}: {name}: damaged ({error})") from None
         # hloc's own extractors may have stored half precision: readable, though their pixels are rounded already.

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,15 +17,18 @@ from traqpoint.image import IMAGE_SUFFIXES
 from traqpoint.io.stores import Format, refuse_equal_keys
 from traqpoint.types import Features, Matches, Tracks
 
+OPTIONAL = ("found_at", "scales", "angles_deg")
+"""Keys of features that need not be known."""
+
 
 def save_features(path: str | Path, features: Features) -> None:
-    """Write keypoints (N, 2), scores (N,), descriptors (N, D), all float32, and image_size and found_at (W, H)."""
+    """Write keypoints (N, 2), scores (N,), descriptors (N, D), all float32, image_size (W, H), and OPTIONAL ones."""
     _save(Path(path), features.numpy())
 
 
 def load_features(path: str | Path) -> Features:
     """Read what `save_features` wrote. Raises FormatError naming the file and the key that is wrong."""
-    arrays = _load(Path(path), ("keypoints", "scores", "descriptors", "image_size"), ("found_at",))
+    arrays = _load(Path(path), ("keypoints", "scores", "descriptors", "image_size"), OPTIONAL)
     return features_from_arrays(arrays, str(path))
 
 
@@ -71,15 +75,15 @@ def features_from_arrays(arrays: Mapping[str, np.ndarray], name: str) -> Feature
 
     Raises FormatError that starts with `name`.
     """
-    floats = ("keypoints", "scores", "descriptors")
+    floats = ("keypoints", "scores", "descriptors", *(key for key in ("scales", "angles_deg") if key in arrays))
     _check(arrays, name, dict.fromkeys(floats, np.float32))
     sizes = {key: _image_size(arrays[key], f"{name}: {key}") for key in ("image_size", "found_at") if key in arrays}
     norms = np.linalg.norm(arrays["descriptors"], axis=-1)
     if norms.size and np.abs(norms - 1).max() > 1e-3:
         raise FormatError(f"{name}: descriptors must have unit norm, one has {norms[np.abs(norms - 1).argmax()]:.4g}")
     with _naming(name):
-        keypoints, scores, descriptors = (torch.from_numpy(np.ascontiguousarray(arrays[key])) for key in floats)
-        return Features(keypoints, scores, descriptors, **sizes)
+        tensors: dict[str, Any] = {key: torch.from_numpy(np.ascontiguousarray(arrays[key])) for key in floats}
+        return Features(**tensors, **sizes)
 
 
 def _image_size(size: np.ndarray, name: str) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from traqpoint.geometry.camera import Camera
-from traqpoint.io.colmap_db import pycolmap_camera
+from traqpoint.io.colmap_camera import pycolmap_camera
 from traqpoint.io.colmap_model import ColmapModel
 
 SAME_FOCAL = 0.1

@@ -55,7 +55,7 @@ class StoredFeatures:
         """The best max_keypoints features of image `name`. Raises FormatError if there are none or they are damaged."""
         found = self._store.read(name)
         best = found.scores.argsort(descending=True, stable=True)[: self.config.max_keypoints]
-        return Features(found.keypoints[best], found.scores[best], found.descriptors[best], found.image_size)
+        return found.take(best)
 
 
 def _fingerprint(files: Iterable[Path]) -> str:
