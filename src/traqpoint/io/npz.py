@@ -82,8 +82,8 @@ def features_from_arrays(arrays: Mapping[str, np.ndarray], name: str) -> Feature
     if norms.size and np.abs(norms - 1).max() > 1e-3:
         raise FormatError(f"{name}: descriptors must have unit norm, one has {norms[np.abs(norms - 1).argmax()]:.4g}")
     with _naming(name):
-        tensors: dict[str, Any] = {key: torch.from_numpy(np.ascontiguousarray(arrays[key])) for key in floats}
-        return Features(**tensors, **sizes)
+        values: dict[str, Any] = {key: torch.from_numpy(np.ascontiguousarray(arrays[key])) for key in floats}
+        return Features(**(values | sizes))
 
 
 def _image_size(size: np.ndarray, name: str) -> tuple[int, int]:
