@@ -55,6 +55,13 @@ def test_every_link_leads_somewhere(page):
 
 
 @pages
+def test_an_empty_line_ends_every_table(page):
+    """Else the line after it becomes its last row."""
+    swallowed = re.search(r"^\|.*\n(?!\||\s*$)(.+)", prose(page), re.MULTILINE)
+    assert swallowed is None, swallowed[1]
+
+
+@pages
 def test_every_file_that_is_named_exists(page):
     for path in re.findall(r"(?<![\w/.…-])[\w.-]+(?:/[\w.-]+)*\.(?:py|md|ya?ml|toml)\b", text_of(page)):
         if "/" not in path:
