@@ -94,6 +94,17 @@ def test_names_that_differ_in_the_case_of_the_suffix_are_two_images(tmp_path):
     assert without_copies(named) == (named, [])
 
 
+def test_copies_are_those_of_the_same_bytes_and_each_names_the_first(tmp_path):
+    """Files of one size alone say nothing; one that is not there is kept, so that reading tells of it."""
+    contents = {"a": b"one", "b": b"two", "c": b"one", "d": b"longer", "e": b"one", "f": b"two"}
+    named = {name: tmp_path / name for name in [*contents, "gone"]}
+    for name, content in contents.items():
+        named[name].write_bytes(content)
+    kept, notes = without_copies(named)
+    assert list(kept) == ["a", "b", "d", "gone"]
+    assert notes == [f"{copy}: left out, it is a copy of {first}" for copy, first in ("ca", "ea", "fb")]
+
+
 def test_a_run_that_is_ended_in_any_step_goes_on_and_ends_with_the_same_model(tmp_path, extractor, whole):
     photos, out, _ = whole
 

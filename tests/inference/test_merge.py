@@ -85,6 +85,16 @@ def test_another_photograph_of_the_same_name_is_a_conflict(tmp_path, photos, cor
     assert "other matches" in merge([tmp_path / "b-matches.h5"], tmp_path / "out.h5").conflicts[0]
 
 
+def test_features_are_not_read_again_for_each_pair(tmp_path, photos, corner_extractor, monkeypatch):
+    part = extract_folder(photos("all", (0, 1, 2)), tmp_path / "part.h5", corner_extractor()).out
+    found = match_pairs(part, exhaustive_pairs, device="cpu").out
+    merge([part], tmp_path / "out.h5")
+    store, read = FORMATS["hloc"].features, []
+    original = store.read
+    monkeypatch.setattr(store, "read", lambda self, name: read.append(name) or original(self, name))
+    assert merge([found], tmp_path / "out.h5").pairs == 3 and sorted(read) == ["0.png", "1.png", "2.png"]
+
+
 def test_matches_of_keypoints_that_do_not_exist_are_a_conflict(tmp_path, photos, corner_extractor):
     images = photos("a", (0, 1))
     extract_folder(images, tmp_path / "many.h5", corner_extractor())

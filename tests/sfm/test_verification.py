@@ -14,6 +14,7 @@ from traqpoint.geometry.camera import Camera  # noqa: E402
 from traqpoint.geometry.transforms import look_at  # noqa: E402
 from traqpoint.io.colmap_db import ColmapMatches  # noqa: E402
 from traqpoint.io.npz import NpzFeatures, NpzMatches  # noqa: E402
+from traqpoint.sfm import verification  # noqa: E402
 from traqpoint.sfm.config import MappingConfig  # noqa: E402
 from traqpoint.sfm.verification import (  # noqa: E402
     MAX_ERROR_PX,
@@ -119,6 +120,14 @@ def test_verification_tells_how_far_it_is_and_finds_what_colmaps_own_loop_finds(
             ids, geometries = db.read_two_view_geometries()
             found.append({i: g.inlier_matches.tolist() for i, g in zip(ids, geometries, strict=True)})
     assert found[0] == found[1] and len(found[0]) == 10 and all(len(inliers) >= 15 for inliers in found[0].values())
+
+
+@pytest.mark.parametrize("cached", [1, 2])
+def test_keypoints_that_do_not_fit_into_memory_are_read_again_and_change_nothing(five, cached, monkeypatch):
+    undisturbed = geometries(build_database(*five))
+    five[4].unlink()
+    monkeypatch.setattr(verification, "CACHED_IMAGES", cached)
+    assert geometries(build_database(*five)) == undisturbed
 
 
 def geometries(path):

@@ -21,6 +21,8 @@ from traqpoint.viz.scene import MAX_POINTS, scene, world_up
 
 THUMBNAILS = 400
 """Of so many images at most: each takes some kilobytes of the page."""
+MAX_CELLS = 1000
+"""Rows of the picture of pairs, whose size is their square."""
 WORST = 12
 MAX_LENGTH = 20
 MAX_ERROR_PX = 4.0
@@ -115,7 +117,8 @@ def drawn_note(points: int) -> str:
 
 
 def _links(model: ColmapModel, diagnosis: Diagnosis | None) -> list[tuple[str, str, float]]:
-    pairs = [p for p in (diagnosis.pairs if diagnosis else ()) if p.inliers and {p.a, p.b} <= set(model.images)]
+    known = model.images.keys()
+    pairs = [p for p in (diagnosis.pairs if diagnosis else ()) if p.inliers and {p.a, p.b} <= known]
     most = max((pair.inliers for pair in pairs), default=1)
     return [(pair.a, pair.b, math.sqrt(pair.inliers / most)) for pair in pairs]
 
@@ -188,10 +191,13 @@ def _flat(group: Mapping[str, Any], name: str = "") -> dict[str, str]:
 
 
 def _weights(pairs: Sequence[tuple[int, ...]], count: int) -> np.ndarray:
-    """(N, N) shares of the most inliers of a pair, on a logarithmic scale."""
-    weights = np.zeros((count, count))
+    """(N, N) shares of the most inliers of a pair, on a logarithmic scale; N images, or MAX_CELLS groups of them, which
+    have their best pair's."""
+    cells = min(count, MAX_CELLS)
+    weights = np.zeros((cells, cells))
     for a, b, _, inliers in pairs:
-        weights[a, b] = weights[b, a] = math.log1p(inliers)
+        row, column = a * cells // count, b * cells // count
+        weights[row, column] = weights[column, row] = max(weights[row, column], math.log1p(inliers))
     return weights / max(weights.max(), 1e-9)
 
 

@@ -3,7 +3,9 @@ stopped."""
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, replace
@@ -115,7 +117,7 @@ def _mapped(
             write_splatting(found.path, named, out / "splatting")
     with bar("report"):
         models = [read_model(out / "sparse" / str(number)) for number in range(int(found.stats["models"]))]
-        failed = {name: extraction.why(name, path) for name, path in named.items() if name not in usable}
+        failed = {name: extraction.why(name, named[name]) for name in named.keys() - set(usable)}
         failed |= {note.partition(": ")[0]: note.partition(": ")[2] for note in copies}
         diagnosis = diagnose(list(account.images), out / "database.db", models, failed)
         notes = (*copies, *extraction.failed, *matching.failed, *found.notes, *diagnosis.findings)
@@ -161,22 +163,16 @@ def _settings(extractor: Any, pairs: Any, matcher: MatcherConfig, *configs: Any)
 
 def without_copies(named: Mapping[str, Path]) -> tuple[dict[str, Path], list[str]]:
     """Images without those whose file is, byte by byte, that of an earlier one, and a note on each of these."""
-    kept: dict[str, Path] = {}
-    of_size: dict[int, list[str]] = {}
-    notes = []
-    for name, path in named.items():
-        alike = of_size.setdefault(path.stat().st_size if path.is_file() else -1, [])
-        twin = next((other for other in alike if path.is_file() and _same_file(kept[other], path)), None)
-        if twin is not None:
-            notes.append(f"{name}: left out, it is a copy of {twin}")
-            continue
-        alike.append(name)
-        kept[name] = path
-    return kept, notes
-
-
-def _same_file(a: Path, b: Path) -> bool:
-    return a.read_bytes() == b.read_bytes()
+    sizes = {name: path.stat().st_size for name, path in named.items() if path.is_file()}
+    shared = {size for size, count in Counter(sizes.values()).items() if count > 1}
+    first: dict[bytes, str] = {}
+    copies = {}
+    for name in sizes:
+        if sizes[name] in shared:  # the others need not be read
+            twin = first.setdefault(hashlib.sha256(named[name].read_bytes()).digest(), name)
+            if twin != name:
+                copies[name] = f"{name}: left out, it is a copy of {twin}"
+    return {name: path for name, path in named.items() if name not in copies}, list(copies.values())
 
 
 def _film(images: Images) -> Path | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -126,11 +127,12 @@ def _add(store: FeatureStore, name: str, found: Features, image: Path | None, ca
 def _merge_matches(
     part: Path, store: MatchStore, features: FeatureStore, names: Sequence[str], merged: Merged, disputed: set[str]
 ) -> None:
+    keypoints = cache(lambda name: len(features.read(name)))
     with _telling(merged), opened(part) as (_, matches):
         for pair in matches.pairs(names) if matches is not None else ():
             if disputed.isdisjoint(map(features.spelled, pair)):
                 with _telling(merged):
-                    _merge_pair(part, pair, matches.read(*pair), store, features, merged)  # type: ignore[union-attr]
+                    _merge_pair(part, pair, matches.read(*pair), store, keypoints, merged)  # type: ignore[union-attr]
 
 
 @contextmanager
@@ -144,15 +146,21 @@ def _telling(merged: Merged) -> Iterator[None]:
 
 
 def _merge_pair(
-    part: Path, pair: tuple[str, str], found: Matches, store: MatchStore, features: FeatureStore, merged: Merged
+    part: Path,
+    pair: tuple[str, str],
+    found: Matches,
+    store: MatchStore,
+    keypoints: Callable[[str], int],
+    merged: Merged,
 ) -> None:
+    """keypoints: how many an image has."""
     if pair in store:
         if _equal_matches(store.read(*pair), found):
             merged.duplicates += 1
         else:
             merged.conflicts.append(f"{part}: {' '.join(pair)} has other matches than in {merged.out}, which stay")
         return
-    sizes = [len(features.read(name)) for name in pair]
+    sizes = [keypoints(name) for name in pair]
     if len(found) and any(int(found.indices[:, side].max()) >= size for side, size in enumerate(sizes)):
         merged.conflicts.append(
             f"{part}: {' '.join(pair)} names keypoints that the features in {merged.out} do not have"

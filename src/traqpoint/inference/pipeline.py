@@ -98,7 +98,8 @@ def extract_into(
     named = name_images(images)
     store.check_names(name for name, _ in named)
     pending = [(name, path) for name, path in named if overwrite or name not in store]
-    skipped = tuple(name for name, _ in named if name not in dict(pending))
+    missing = {name for name, _ in pending}
+    skipped = tuple(name for name, _ in named if name not in missing)
     flow, failed, shrunk = flow or FlowConfig(), list[str](), 0
     # Within a budget of memory, no second image waits beside the one that is worked on.
     in_budget = getattr(getattr(extractor, "config", None), "memory", None) is not None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 
 from traqpoint import optional
 from traqpoint.io.colmap_model import NO_POINT, ColmapModel, ModelImage
+from traqpoint.sfm.verification import CACHED_IMAGES
 
 FEW_KEYPOINTS = 50
 STILL = 0.002
@@ -73,17 +76,40 @@ def diagnose(
     """What `build_database` and the mapper made of the images. models: the largest first. failed: name -> why an image
     could not be used."""
     counts, pairs = _read(database)
-    fits = {name: [pair for pair in pairs if pair.inliers and name in (pair.a, pair.b)] for name in names}
+    pairs_of: defaultdict[str, list[PairReport]] = defaultdict(list)
+    for pair in pairs:
+        pairs_of[pair.a].append(pair)
+        pairs_of[pair.b].append(pair)
     of_model = {name: i for i, model in reversed(list(enumerate(models))) for name in model.images}
     images = []
     for name in names:
         number = of_model.get(name)
         points, error = (0, float("nan")) if number is None else _observations(models[number], name)
-        best = max((pair.inliers for pair in fits[name]), default=0)
-        images.append(ImageReport(name, number, counts.get(name, 0), len(fits[name]), best, points, error))
+        inliers = [pair.inliers for pair in pairs_of[name] if pair.inliers]
+        best = max(inliers, default=0)
+        images.append(ImageReport(name, number, counts.get(name, 0), len(inliers), best, points, error))
     findings = _findings(list(counts.values()), pairs, models)
-    told = [replace(image, reason=_reason(image, images, pairs, failed or {})) for image in images]
+    largest = _Largest.of(images)
+    told = [replace(image, reason=_reason(image, pairs_of[image.name], largest, failed or {})) for image in images]
     return Diagnosis(tuple(told), tuple(pairs), tuple(findings))
+
+
+@dataclass(frozen=True)
+class _Largest:
+    """What is usual in the largest model: its images, and medians over them, NaN without."""
+
+    names: frozenset[str]
+    error_px: float
+    points: float
+
+    @classmethod
+    def of(cls, images: Sequence[ImageReport]) -> _Largest:
+        inside = [image for image in images if image.model == 0]
+        error, points = (
+            float(np.median([getattr(image, key) for image in inside])) if inside else float("nan")
+            for key in ("error_px", "points")
+        )
+        return cls(frozenset(image.name for image in inside), error, points)
 
 
 def _read(database: Path) -> tuple[dict[str, int], list[PairReport]]:
@@ -91,16 +117,16 @@ def _read(database: Path) -> tuple[dict[str, int], list[PairReport]]:
     pycolmap = optional.load("pycolmap")
     with closing(pycolmap.Database.open(database)) as db:
         images = {image.image_id: image for image in db.read_all_images()}
-        xy = {i: db.read_keypoints(i)[:, :2] for i in images}
+        xy = lru_cache(CACHED_IMAGES)(lambda i: db.read_keypoints(i)[:, :2])
         cameras = {camera.camera_id: camera for camera in db.read_all_cameras()}
-        verified = dict(zip(*db.read_two_view_geometries(), strict=True))
         pairs = []
         for pair, count in zip(*db.read_num_matches(), strict=True):
             a, b = pycolmap.pair_id_to_image_pair(pair)
             camera = cameras[images[a].camera_id]
             names = images[a].name, images[b].name
-            pairs.append(_pair(names, count, verified.get(pair), xy[a], xy[b], max(camera.width, camera.height)))
-    return {image.name: len(xy[i]) for i, image in images.items()}, pairs
+            verified = db.read_two_view_geometry(a, b) if db.exists_two_view_geometry(a, b) else None
+            pairs.append(_pair(names, count, verified, xy(a), xy(b), max(camera.width, camera.height)))
+        return {image.name: db.num_keypoints_for_image(i) for i, image in images.items()}, pairs
 
 
 def _pair(
@@ -173,37 +199,33 @@ def _findings(counts: Sequence[int], pairs: Sequence[PairReport], models: Sequen
     return []
 
 
-def _reason(
-    image: ImageReport, images: Sequence[ImageReport], pairs: Sequence[PairReport], failed: Mapping[str, str]
-) -> str:
+def _reason(image: ImageReport, pairs: Sequence[PairReport], largest: _Largest, failed: Mapping[str, str]) -> str:
+    """pairs: those of the image."""
     if image.name in failed:
         return failed[image.name]
     if image.model is None:
-        return _missing(image, images, pairs)
+        return _missing(image, pairs, largest)
     if image.model > 0:
         return f"in a model of its own, sparse/{image.model}: too little in common with the largest"
-    inside = [other for other in images if other.model == 0]
-    usual_error, usual_points = (np.median([getattr(i, key) for i in inside]) for key in ("error_px", "points"))
-    if image.error_px > max(1.0, 1.8 * usual_error):
-        return f"high error: {image.error_px:.2f} px where {usual_error:.2f} is usual (blur, motion, another lens)"
-    if image.points < 0.25 * usual_points:
-        return f"few points: {image.points} where {usual_points:.0f} are usual (little overlap, or hardly any texture)"
+    if image.error_px > max(1.0, 1.8 * largest.error_px):
+        return f"high error: {image.error_px:.2f} px where {largest.error_px:.2f} is usual (blur, motion, another lens)"
+    if image.points < 0.25 * largest.points:
+        usual = f"{largest.points:.0f} are usual"
+        return f"few points: {image.points} where {usual} (little overlap, or hardly any texture)"
     return ""
 
 
-def _missing(image: ImageReport, images: Sequence[ImageReport], pairs: Sequence[PairReport]) -> str:
+def _missing(image: ImageReport, pairs: Sequence[PairReport], largest: _Largest) -> str:
     if image.keypoints < FEW_KEYPOINTS:
         return f"only {image.keypoints} keypoints: flat, dark or blurred, or the mask leaves little"
-    own = [pair for pair in pairs if image.name in (pair.a, pair.b)]
-    if not own:
+    if not pairs:
         return "fits no other image: no matches at all"
     if not image.pairs:
-        best = max(own, key=lambda pair: pair.matches)
+        best = max(pairs, key=lambda pair: pair.matches)
         other = best.b if best.a == image.name else best.a
         return f"fits no other image: {best.matches} matches at most, with {other}, and they do not agree on a motion"
-    inside = {other.name for other in images if other.model == 0}
-    fits = [pair for pair in own if pair.inliers and inside & {pair.a, pair.b}]
-    if not inside:
+    fits = [pair for pair in pairs if pair.inliers and largest.names & {pair.a, pair.b}]
+    if not largest.names:
         return f"fits {image.pairs} others, of which no model could be begun"
     if not fits:
         return f"fits only images that are not in the model either ({image.pairs})"

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from traqpoint.types import Matches
 
 MAX_ERROR_PX = 4.0
 """Epipolar error of a verified match; COLMAP's own."""
+CACHED_IMAGES = 1000
+"""Whose keypoints are kept in memory while pairs are verified: 32 MB of 2048 each."""
 
 
 def build_database(
@@ -130,11 +133,11 @@ def _verify_by_poses(
     cameras: Mapping[str, Camera],
     cam_from_world: Mapping[str, Tensor],
 ) -> None:
-    keypoints = {name: features.read(name).keypoints for name in {name for pair in pairs for name in pair}}
+    keypoints = lru_cache(CACHED_IMAGES)(lambda name: features.read(name).keypoints)
     for a, b in pairs:
         if not store.is_verified(a, b):
             b_from_a = cam_from_world[b] @ invert_rigid(cam_from_world[a])
-            kept = agreeing(matches.read(a, b), (keypoints[a], keypoints[b]), (cameras[a], cameras[b]), b_from_a)
+            kept = agreeing(matches.read(a, b), (keypoints(a), keypoints(b)), (cameras[a], cameras[b]), b_from_a)
             store.write_verified(a, b, kept)
 
 
@@ -157,10 +160,11 @@ def _verify(database: Path, config: MappingConfig, progress: Progress) -> None:
         options.ransac.min_num_trials = min(options.ransac.min_num_trials, config.max_trials)
         cameras = {camera.camera_id: camera for camera in db.read_all_cameras()}
         camera_of = {image.image_id: cameras[image.camera_id] for image in db.read_all_images()}
-        xy = {image: db.read_keypoints(image)[:, :2].astype(np.float64) for image in camera_of}
+        # Pairs come in the order of their first image, so few are read twice; all would not fit into memory.
+        xy = lru_cache(CACHED_IMAGES)(lambda image: db.read_keypoints(image)[:, :2].astype(np.float64))
 
-        def estimate(a: int, b: int, matches: np.ndarray) -> Any:
-            found = pycolmap.estimate_two_view_geometry(camera_of[a], xy[a], camera_of[b], xy[b], matches, options)
+        def estimate(a: int, b: int, xy_a: np.ndarray, xy_b: np.ndarray, matches: np.ndarray) -> Any:
+            found = pycolmap.estimate_two_view_geometry(camera_of[a], xy_a, camera_of[b], xy_b, matches, options)
             enough = len(found.inlier_matches) >= config.min_inlier_ratio * len(matches)
             return found if enough else pycolmap.TwoViewGeometry()
 
@@ -169,10 +173,10 @@ def _verify(database: Path, config: MappingConfig, progress: Progress) -> None:
         done = len(pairs) - len(pending)
         progress(done, len(pairs))
         for start in range(0, len(pending), 4 * workers):
-            some = [(a, b, db.read_matches(a, b)) for a, b in pending[start : start + 4 * workers]]
+            some = [(a, b, xy(a), xy(b), db.read_matches(a, b)) for a, b in pending[start : start + 4 * workers]]
             found = list(pool.map(lambda pair: estimate(*pair), some))
             with pycolmap.DatabaseTransaction(db):
-                for (a, b, _), geometry in zip(some, found, strict=True):
+                for (a, b, *_), geometry in zip(some, found, strict=True):
                     db.write_two_view_geometry(a, b, geometry)
             progress(done + start + len(some), len(pairs))
 

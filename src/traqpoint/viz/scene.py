@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from traqpoint.viz.page import encoded
 
 MAX_POINTS = 60_000
 """More make a page of several megabytes, and show no more."""
+MAX_SPACED = 500
+"""Cameras whose nearest ones are looked for, among all."""
 _FAR = 30.0
 """In units of the middle nine tenths' radius: points beyond are mistakes, mostly, and would be far outside."""
 
@@ -39,7 +42,7 @@ def scene(
     shown = np.flatnonzero(np.linalg.norm(xyz - middle, axis=1) < _FAR * radius)
     if len(shown) > MAX_POINTS:
         shown = np.random.default_rng(0).choice(shown, MAX_POINTS, replace=False)
-    spacing = np.median([_nearest(centre, centres.values()) for centre in centres.values()])
+    spacing = _spacing(np.stack(list(centres.values())))
     size = float(np.clip(0.6 * spacing / radius, 0.02, 0.12))
     place = {name: number for number, name in enumerate(images)}
     cameras = []
@@ -86,9 +89,12 @@ def _centre(cam_from_world: np.ndarray) -> np.ndarray:
     return -cam_from_world[:3, :3].T @ cam_from_world[:3, 3]
 
 
-def _nearest(centre: np.ndarray, centres: Any) -> float:
-    away = np.sort(np.linalg.norm(np.stack(list(centres)) - centre, axis=1))
-    return float(away[1]) if len(away) > 1 else 0.0
+def _spacing(centres: np.ndarray) -> float:
+    """Median distance to the nearest other camera, of MAX_SPACED cameras (N, 3) at most."""
+    if len(centres) < 2:
+        return 0.0
+    some = centres[:: math.ceil(len(centres) / MAX_SPACED)]
+    return float(np.median([np.partition(np.linalg.norm(centres - centre, axis=1), 1)[1] for centre in some]))
 
 
 def _short(vector: np.ndarray) -> list[float]:
