@@ -176,3 +176,25 @@ def test_every_option_of_the_text_belongs_to_a_verb(page):
 
 def test_every_public_name_is_in_the_docstring_of_the_package():
     assert not [name for name in tp.__all__ if f"`{name}`" not in tp.__doc__ and name != "__version__"]
+
+
+def needed_by_extra():
+    """Extra -> the verbs that need it, of the table in docs/start.md."""
+    rows = re.findall(r"^\| `(\w+)` \|.*\|(.*)\|$", text_of(ROOT / "docs" / "start.md"), re.MULTILINE)
+    return {extra: {verb for verb in re.findall(r"`([^`]+)`", what) if verb in VERBS} for extra, what in rows}
+
+
+def test_every_extra_for_users_is_in_the_table_of_the_first_page():
+    _, _, after = text_of(ROOT / "pyproject.toml").partition("[project.optional-dependencies]\n")
+    extras = re.findall(r"^(\w+) = \[", after.partition("\n[")[0], re.MULTILINE)
+    assert {*needed_by_extra(), "browser", "docs", "dev"} == set(extras)
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "tutorials" in page.parts or "train_your" in page.name], ids=name_of
+)
+def test_a_tutorial_names_the_extras_that_its_commands_need(page):
+    shell = (text for language, text in blocks(page) if language in SHELL)
+    verbs = {verb_of(words[1:]) for text in shell for words in commands(text) if words[0] == "traqpoint"}
+    needed = {extra for extra, wanting in needed_by_extra().items() if verbs & wanting}
+    assert not [extra for extra in needed if f"`{extra}`" not in prose(page)]
