@@ -37,6 +37,8 @@ def test_packaged_weights_say_their_licence_by_its_spdx_name(name):
 def test_continuous_integration_runs_what_ci_run_does():
     jobs = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())["jobs"]
     assert "bash .ci/run" in [step.get("run") for step in jobs["test"]["steps"]]
+    classifiers = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', (ROOT / "pyproject.toml").read_text())
+    assert jobs["test"]["strategy"]["matrix"]["python"] == classifiers
 
 
 @pytest.fixture(scope="module")

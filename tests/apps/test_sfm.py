@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,13 +10,22 @@ import small_scenes
 
 pycolmap = pytest.importorskip("pycolmap")
 
+from traqpoint.apps import sfm  # noqa: E402
 from traqpoint.apps.sfm import photos_to_model, without_copies  # noqa: E402
+from traqpoint.cli.main import main  # noqa: E402
+from traqpoint.distributed.place import Place  # noqa: E402
+from traqpoint.distributed.shards import claim_place, divided  # noqa: E402
+from traqpoint.distributed.workers import ExtractShard, MatchShard  # noqa: E402
 from traqpoint.errors import ConfigError, DataError, GeometryError  # noqa: E402
+from traqpoint.files import read_settings  # noqa: E402
 from traqpoint.image import write_image  # noqa: E402
 from traqpoint.inference.extractor import Extractor  # noqa: E402
+from traqpoint.inference.pairs import exhaustive_pairs  # noqa: E402
+from traqpoint.inference.pipeline import match_pairs  # noqa: E402
+from traqpoint.inference.settings import describe_extractor, settings_path  # noqa: E402
 from traqpoint.io.colmap_model import read_model  # noqa: E402
 from traqpoint.io.video import VideoWriter  # noqa: E402
-from traqpoint.sfm.config import MappingConfig, PhotosConfig  # noqa: E402
+from traqpoint.sfm.config import MATCHER, MappingConfig, PhotosConfig  # noqa: E402
 
 MAPPING = MappingConfig(num_threads=1)
 
@@ -133,6 +143,38 @@ def test_a_run_that_is_ended_in_any_step_goes_on_and_ends_with_the_same_model(tm
     photos_to_model(photos, tmp_path / "out", extractor, config=MAPPING)
     models = [read_model(folder / "sparse" / "0") for folder in (tmp_path / "out", out)]
     assert np.array_equal(models[0].xyz, models[1].xyz) and (tmp_path / "out" / "report.html").is_file()
+
+
+def test_shards_of_many_workers_merged_into_the_output_are_mapped_without_extracting_or_matching_again(
+    tmp_path, extractor, whole, monkeypatch
+):
+    photos, undisturbed, _ = whole
+    settings = {"verb": "extract", "format": "hloc", "extractor": describe_extractor(extractor)}
+    shards, pairs = Place(tmp_path / "shards"), Place(tmp_path / "pairs")
+    claim_place(shards, settings)
+    names = [path.name for path in sorted(photos.iterdir())]
+    items = [(name, [name, str(photos / name)]) for name in names]
+    assert not any(
+        ExtractShard(shards.folder, lambda: extractor)(shard)["error"] for shard in divided(items, shards, 4)[0]
+    )
+    features = read_settings(settings_path(Path(shards.folder)))
+    claim_place(pairs, {"verb": "match", "matcher": MATCHER.described(), "features": features})
+    work = MatchShard(pairs.folder, shards.folder, MATCHER, "cpu")
+    items = [(" ".join(pair), list(pair)) for pair in exhaustive_pairs(names)]
+    assert not any(work(shard)["error"] for shard in divided(items, pairs, 9)[0])
+    out = tmp_path / "out"
+    arguments = [shards.folder, pairs.folder, "--out", str(out / "features.h5"), "--matches", str(out / "matches.h5")]
+    assert main(["merge", *arguments]) == 0
+    monkeypatch.setattr(Extractor, "__call__", lambda *_: pytest.fail("extracted again"))
+    monkeypatch.setattr(sfm, "match_pairs", lambda *given: _skipping(match_pairs(*given)))
+    found = photos_to_model(photos, out, extractor, config=MAPPING)
+    assert found.stats["registered"] == 5
+    assert len(read_model(found.path).xyz) == len(read_model(undisturbed / "sparse" / "0").xyz)
+
+
+def _skipping(outcome):
+    assert not outcome.done and len(outcome.skipped) == 15
+    return outcome
 
 
 def test_a_film_with_a_known_calibration_is_mapped_by_its_sharp_frames(tmp_path, extractor, rng):

@@ -139,6 +139,18 @@ def test_the_linters_are_content(command):
     assert out.returncode == 0, out.stdout + out.stderr
 
 
+PYTHONS = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', (ROOT / "pyproject.toml").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", PYTHONS)
+def test_the_types_are_right_on_every_python(version):
+    pytest.importorskip("mypy")
+    command = [sys.executable, "-m", "mypy", "--python-version", version]
+    out = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert out.returncode == 0, out.stdout + out.stderr
+
+
 def test_pre_commit_runs_the_linters_of_the_environment_as_this_test_does():
     repositories = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     hooks = [hook for repository in repositories for hook in repository["hooks"]]

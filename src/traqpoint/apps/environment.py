@@ -15,7 +15,7 @@ from traqpoint.models.weights import available
 
 REQUIRED = (
     *("torch", "numpy", "opencv-python-headless", "h5py", "safetensors", "tyro", "PyYAML", "rich", "pillow"),
-    "jinja2",
+    *("filelock", "jinja2"),
 )
 """What pip installs with the package, by the names that pip has for them."""
 DISTRIBUTIONS = {
