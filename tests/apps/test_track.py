@@ -3,10 +3,10 @@
 import json
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from webcam import plug_in_webcam
 
 import traqpoint.io.video as video
 from traqpoint.apps.track import track_to_folder, watch
@@ -83,21 +83,7 @@ def test_ctrl_c_in_a_video_leaves_no_result_that_looks_finished(tmp_path):
 @pytest.fixture
 def camera(monkeypatch):
     """A webcam 0 that always shows the same."""
-
-    class Camera:
-        def __init__(self, index):
-            assert index == 0
-
-        def isOpened(self):
-            return True
-
-        def read(self):
-            return True, FRAMES[0]
-
-        def release(self):
-            pass
-
-    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    plug_in_webcam(monkeypatch, FRAMES[0])
 
 
 def test_ctrl_c_is_the_normal_end_of_a_webcam(tmp_path, camera):

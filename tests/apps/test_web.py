@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import small_scenes
+import torch
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("pycolmap")
@@ -36,6 +37,18 @@ def test_a_pair_has_both_methods_numbers_pictures_and_files(photos, tmp_path, ex
     assert len(load_features(tmp_path / "1_0.npz")) == 256
     page = render(shown)
     assert page.count("data:image/png") == 4 and "http" not in page
+
+
+def test_two_images_of_one_name_have_a_file_each(photos, tmp_path, extractor):
+    """Uploads lie in folders of their own."""
+    pair = [tmp_path / folder / "photo.png" for folder in "ab"]
+    for photo, path in zip(photos, pair, strict=True):
+        path.parent.mkdir()
+        path.write_bytes(photo.read_bytes())
+    shown = show_pair(*pair, tmp_path, extractor, LIMITS)
+    first, second = (load_features(tmp_path / f"{number}_photo.npz") for number in (1, 2))
+    assert not torch.equal(first.keypoints, second.keypoints)
+    assert len(shown.files) == 7
 
 
 @pytest.mark.parametrize(

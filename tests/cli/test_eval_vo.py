@@ -6,11 +6,13 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from webcam import plug_in_webcam
 
 from traqpoint.cli.main import main
 from traqpoint.evaluation.result import Result
 from traqpoint.image import write_image
 from traqpoint.io.trajectory import read_kitti, read_tum
+from traqpoint.io.video import read_frames
 
 WIDTH, HEIGHT, FOCAL, FRAMES, BASELINE = 320, 240, 200.0, 6, 0.5
 
@@ -125,3 +127,26 @@ def test_a_path_that_is_wholly_lost_is_told_and_exits_with_1(ride, tmp_path, cap
     assert vo(ride, tmp_path / "black", tmp_path / "out") == 1
     captured = capsys.readouterr()
     assert "2 of 3 frames lost" in captured.err and "3 poses, 2 of them lost" in captured.out
+
+
+def test_a_film_shows_the_path_and_stands_in_for_a_window_where_there_is_none(ride, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("traqpoint.viz.window.why_no_window", lambda: "there is no screen")
+    assert vo(ride, ride / "image_0", tmp_path / "out", "--show") == 0
+    assert f"there is no screen; watch {tmp_path / 'out' / 'path.mp4'} instead" in capsys.readouterr().err
+    assert len(list(read_frames(tmp_path / "out" / "path.mp4"))) == FRAMES
+    (tmp_path / "out" / "path.mp4").unlink()
+    assert vo(ride, ride / "image_0", tmp_path / "out") == 0 and not (tmp_path / "out" / "path.mp4").exists()
+    assert vo(ride, ride / "image_0", tmp_path / "out", "--film") == 0 and (tmp_path / "out" / "path.mp4").is_file()
+
+
+def test_a_webcam_is_a_source_and_two_sources_are_one_too_many(ride, tmp_path, capsys, monkeypatch):
+    plug_in_webcam(monkeypatch, cv2.imread(str(ride / "image_0" / "000000.png")))
+    common = ["--calibration", str(ride / "camera.txt"), "--max-keypoints", "100", "--device", "cpu", "--camera", "0"]
+    assert main(["vo", *common, "--out", str(tmp_path / "out"), "--max-frames", "3"]) == 0
+    captured = capsys.readouterr()
+    assert "the camera does not move" in captured.err and "3 poses, 0 of them lost" in captured.out
+    assert read_tum(tmp_path / "out" / "path_tum.txt").centres.abs().max() == 0
+    assert main(["vo", str(ride / "image_0"), *common, "--out", str(tmp_path / "two")]) == 1
+    assert main(["vo", *common[:-2], "--out", str(tmp_path / "none")]) == 1
+    line = "traqpoint: error: vo needs a video, a folder of frames or --camera 0, and one of them only\n"
+    assert capsys.readouterr().err == 2 * line

@@ -128,14 +128,14 @@ def test_extract_match_and_info_end_to_end(tmp_path, photos, weights, capsys):
     extract = ["extract", str(photos), "--out", str(tmp_path / "f"), "--weights", weights, "--prominence", "0"]
     assert main([*extract, "--max-keypoints", "50"]) == 0
     assert "3 images done, 0 there already" in capsys.readouterr().out
-    features = load_features(tmp_path / "f/0.npz")
+    features = load_features(tmp_path / "f/0.png.npz")
     assert 0 < len(features) <= 50 and features.image_size == (96, 64)
     assert main([*extract, "--max-keypoints", "50"]) == 0
     assert "0 images done, 3 there already" in capsys.readouterr().out
     assert main([*extract, "--max-keypoints", "60"]) == 1
     assert "extractor.max_keypoints: 50 there, 60 here" in capsys.readouterr().err
     match = ["match", str(tmp_path / "f"), "--pairs", "sequential", "--window", "1", "--device", "cpu"]
-    assert main(match) == 0 and (tmp_path / "f-matches/0/1.npz").is_file()
+    assert main(match) == 0 and (tmp_path / "f-matches/0.png/1.png.npz").is_file()
     assert "2 pairs done" in capsys.readouterr().out
     assert main(["info", weights]) == 0
     shown = capsys.readouterr().out
@@ -148,9 +148,9 @@ def test_a_large_photograph_is_shrunk_and_the_last_line_says_so(tmp_path, weight
     args = ["extract", str(tmp_path / "photos"), "--weights", weights, "--prominence", "0", "--device", "cpu"]
     assert main([*args, "--out", str(tmp_path / "f"), "--batch", "2", "--workers", "1"]) == 0
     assert "2 images done, 0 there already; shrunk first, to --long-side: 1" in capsys.readouterr().out
-    large = load_features(tmp_path / "f/0.npz")
+    large = load_features(tmp_path / "f/0.png.npz")
     assert large.image_size == (1700, 32) and large.found_at == (1600, 30)
-    assert load_features(tmp_path / "f/1.npz").found_at == (96, 32)
+    assert load_features(tmp_path / "f/1.png.npz").found_at == (96, 32)
 
 
 def test_track_end_to_end(tmp_path, photos, weights, capsys):
@@ -273,7 +273,7 @@ def test_ctrl_c_is_exit_code_130_and_keeps_what_is_finished(tmp_path, weights):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 60
-    while not (out / "002.npz").exists() and time.monotonic() < deadline:
+    while not (out / "002.png.npz").exists() and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)

@@ -205,7 +205,7 @@ def test_damaged_lists_and_read_only_shards_are_told(tmp_path, photos):
             store.write("x", store.read("0.png"))
         with pytest.raises(FormatError, match="no features of image 'x'"):
             store.read("x")
-        assert "0.png" in store and "x" not in store and store.spelled("x") == "x"
+        assert "0.png" in store and "x" not in store
     assert json.loads(Path(place.folder, f"{shard.stem}.json").read_text())["done"] == ["0.png", "1.png"]
     Path(place.folder, f"{shard.stem}.json").write_text("{")
     with pytest.raises(FormatError, match="delete it, and its shard is made again"):

@@ -39,6 +39,7 @@ NOT_RUN = {
 """How a command begins -> why it is not run here."""
 NOT_RUN_WITH = {
     "MEGADEPTH": "MegaDepth; tests/data/posed/test_megadepth.py",
+    "--camera": "a webcam; tests/apps/test_camera_path.py",
     "PEERS": "weights of other methods; tests/evaluation/methods/test_peers.py",
     "base.safetensors": "the authors' checkpoint; tests/models/test_parity.py",
 }

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import zlib
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ from traqpoint.image import write_image
 from traqpoint.inference.config import FlowConfig
 from traqpoint.inference.extractor import Extractor
 from traqpoint.inference.images import MAX_WASTE, in_groups, name_images, read_ahead
-from traqpoint.inference.pipeline import extract_folder, extract_into
+from traqpoint.inference.pairs import exhaustive_pairs
+from traqpoint.inference.pipeline import extract_folder, extract_into, match_pairs
 from traqpoint.inference.settings import settings_path
 from traqpoint.io.npz import load_features
 from traqpoint.io.stores import FORMATS, open_features, resolve_output
@@ -40,7 +42,7 @@ def test_every_format_holds_the_same_features(tmp_path, photos, corner_extractor
     report = extract_folder(photos, tmp_path / "out", corner_extractor(), format)
     assert report.done == ("left/1.png", "left/2.png", "right/1.png") and not report.failed and not report.skipped
     store = open_features(report.out)
-    assert store.names() == [store.spelled(name) for name in report.done]
+    assert store.names() == list(report.done)
     for name in report.done:
         direct = corner_extractor()(np.ascontiguousarray(_read(photos / name)))
         stored = store.read(name)
@@ -159,9 +161,9 @@ def test_a_flat_image_has_an_empty_valid_result(tmp_path, corner_extractor):
 def test_damaged_results_are_made_again(tmp_path, photos, corner_extractor):
     """A file that cannot be read does not count as finished."""
     extract_folder(photos, tmp_path / "out", corner_extractor())
-    (tmp_path / "out/left/1.npz").write_bytes(b"PK")
+    (tmp_path / "out/left/1.png.npz").write_bytes(b"PK")
     assert extract_folder(photos, tmp_path / "out", corner_extractor()).done == ("left/1.png",)
-    assert len(load_features(tmp_path / "out/left/1.npz")) > 5
+    assert len(load_features(tmp_path / "out/left/1.png.npz")) > 5
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -180,7 +182,7 @@ def test_configurations_never_mix(tmp_path, photos, corner_extractor, format):
     assert report.done == ("1.png", "2.png")
     store = open_features(out)
     # right/1 of the old configuration is gone
-    assert store.names() == [store.spelled(name) for name in ("1.png", "2.png")]
+    assert store.names() == ["1.png", "2.png"]
     store.close()
 
 
@@ -191,7 +193,7 @@ def test_results_of_unknown_origin_are_refused_and_never_deleted(tmp_path, photo
     with pytest.raises(ConfigError, match="unknown configuration"):
         extract_folder(photos, tmp_path / "out", corner_extractor())
     extract_folder(photos, tmp_path / "out", corner_extractor(), overwrite=True)
-    assert (tmp_path / "out/precious.npz").is_file() and (tmp_path / "out/left/1.npz").is_file()
+    assert (tmp_path / "out/precious.npz").is_file() and (tmp_path / "out/left/1.png.npz").is_file()
 
 
 def test_an_existing_folder_with_other_things_is_fine(tmp_path, photos, corner_extractor):
@@ -202,12 +204,30 @@ def test_an_existing_folder_with_other_things_is_fine(tmp_path, photos, corner_e
     assert (tmp_path / "out/notes.txt").read_text() == "mine"
 
 
-def test_names_that_would_collide_are_refused(tmp_path, photos, panorama, corner_extractor):
-    """a.png and a.jpg cannot share a.npz; hloc keeps both."""
-    write_image(photos / "left/1.jpg", panorama)
-    with pytest.raises(DataError, match=r"left/1\.jpg and left/1\.png would both become left/1\.npz"):
-        extract_folder(photos, tmp_path / "out", corner_extractor())
-    assert len(extract_folder(photos, tmp_path / "out.h5", corner_extractor()).done) == 4
+def test_every_format_may_lie_in_one_folder_under_one_name(tmp_path, photos, corner_extractor):
+    """f, f.h5 and f.db know their own settings, and each goes on where it was."""
+    outs = [tmp_path / name for name in ("f", "f.h5", "f.db")]
+    assert all(len(extract_folder(photos, out, corner_extractor()).done) == 3 for out in outs)
+    assert all(len(match_pairs(out, exhaustive_pairs, device="cpu").done) == 3 for out in outs)
+    assert all(len(extract_folder(photos, out, corner_extractor()).skipped) == 3 for out in outs)
+    assert all(len(match_pairs(out, exhaustive_pairs, device="cpu").skipped) == 3 for out in outs)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_images_of_one_stem_are_all_kept(tmp_path, photos, panorama, corner_extractor, format):
+    """1.png, 1.jpg and 1.JPG, in one run or one after the other, each with its own features and matches."""
+    names = ["left/1.JPG", "left/1.jpg", "left/1.png", "left/2.png", "right/1.png"]
+    extract_folder(photos, tmp_path / "out", corner_extractor(), format)
+    for i, name in enumerate(names[:2]):
+        write_image(photos / name, panorama[:, 40 + 15 * i : 150 + 15 * i])
+    report = extract_folder(photos, tmp_path / "out", corner_extractor(), format)
+    assert report.done == ("left/1.JPG", "left/1.jpg") and len(report.skipped) == 3
+    with closing(open_features(report.out)) as store:
+        assert store.names() == names
+        points = [store.read(name).keypoints for name in names]
+    assert len({tuple(xy[:5].flatten().tolist()) for xy in points}) == 5
+    assert len(match_pairs(report.out, exhaustive_pairs, device="cpu").done) == 10
+    assert len(match_pairs(report.out, exhaustive_pairs, device="cpu").skipped) == 10
 
 
 def test_folders_without_images_are_named(tmp_path, corner_extractor):
@@ -240,9 +260,9 @@ def test_no_name_climbs_out_of_the_output(photos, monkeypatch):
 
 
 def test_the_settings_of_a_file_lie_beside_it():
-    """config.yaml in a folder, <stem>.config.yaml beside a file."""
+    """config.yaml in a folder, <file>.config.yaml beside a file."""
     assert settings_path(Path("out")) == Path("out/config.yaml")
-    assert settings_path(Path("out/features.h5")) == Path("out/features.config.yaml")
+    assert settings_path(Path("out/features.h5")) == Path("out/features.h5.config.yaml")
     assert settings_path(Path("out/v1.2")) == Path("out/v1.2/config.yaml")
 
 
@@ -281,7 +301,7 @@ def test_images_of_equal_size_share_a_forward_pass(tmp_path, panorama, corner_ex
     alone = extract_folder(tmp_path / "photos", tmp_path / "alone", corner_extractor())
     assert together.done == alone.done == tuple(f"{i}.png" for i in (0, 1, 2, 3, 4, 6))
     for name in together.done:
-        a, b = (load_features(tmp_path / out / name.replace("png", "npz")) for out in ("together", "alone"))
+        a, b = (load_features(tmp_path / out / f"{name}.npz") for out in ("together", "alone"))
         assert torch.equal(a.keypoints, b.keypoints) and torch.equal(a.descriptors, b.descriptors)
 
 
@@ -387,7 +407,7 @@ def test_batches_of_the_network_equal_its_images_one_by_one(tmp_path, photos):
     extract_folder(photos, tmp_path / "alone", extractor)
     extractor.batch_pixels = 10**6
     for name in extract_folder(photos, tmp_path / "together", extractor).done:
-        a, b = (load_features(tmp_path / out / name.replace("png", "npz")) for out in ("together", "alone"))
+        a, b = (load_features(tmp_path / out / f"{name}.npz") for out in ("together", "alone"))
         assert len(a) > 10 and torch.allclose(a.keypoints, b.keypoints, atol=1e-4)
         assert torch.allclose(a.descriptors, b.descriptors, atol=1e-4)
 

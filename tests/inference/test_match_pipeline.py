@@ -39,7 +39,7 @@ def test_all_pairs_hold_the_matches_of_match(tmp_path, features, format):
     source = features(format)
     report = match_pairs(source, exhaustive_pairs, device="cpu")
     assert len(report.done) == 6 and not report.failed
-    images = {name: load_features(features("npz") / f"{name}.npz") for name in ("a/0", "b/2")}
+    images = {name: load_features(features("npz") / f"{name}.png.npz") for name in ("a/0", "b/2")}
     stored = read(report.out, "a/0.png", "b/2.png")
     assert torch.equal(read(report.out, "b/2.png", "a/0.png").indices, stored.indices.flip(1))
     assert torch.equal(stored.indices, match(images["a/0"], images["b/2"]).indices) and len(stored) > 20
@@ -63,10 +63,10 @@ def test_more_pairs_are_added_and_other_settings_refused(features, format):
         read(out, "a/0.png", "a/1.png")
 
 
-def test_npz_pairs_may_be_named_as_images(features):
-    """Names in a list of pairs may carry the image's suffix."""
-    report = match_pairs(features("npz"), [("a/0.png", "b/2.png"), ("b/2", "a/0")], device="cpu")
-    assert report.done == ("a/0 b/2",)
+@pytest.mark.parametrize("format", FORMATS)
+def test_pairs_are_named_as_images_and_each_is_matched_once(features, format):
+    report = match_pairs(features(format), [("a/0.png", "b/2.png"), ("b/2.png", "a/0.png")], device="cpu")
+    assert report.done == ("a/0.png b/2.png",)
 
 
 def test_ctrl_c_keeps_finished_pairs(features):
@@ -86,9 +86,9 @@ def test_ctrl_c_keeps_finished_pairs(features):
 def test_damaged_features_are_reported_once_and_the_rest_goes_on(features):
     """One line for the bad file, whatever the number of its pairs."""
     source = features("npz")
-    (source / "a/1.npz").write_bytes(b"PK")
+    (source / "a/1.png.npz").write_bytes(b"PK")
     report = match_pairs(source, exhaustive_pairs, device="cpu")
-    assert len(report.done) == 3 and len(report.failed) == 1 and "1.npz" in report.failed[0]
+    assert len(report.done) == 3 and len(report.failed) == 1 and "1.png.npz" in report.failed[0]
 
 
 def test_what_is_not_there_is_named(tmp_path, features):
@@ -103,7 +103,7 @@ def test_what_is_not_there_is_named(tmp_path, features):
         match_pairs(tmp_path / "text.txt", exhaustive_pairs)
     source = features("npz")
     with pytest.raises(DataError, match="no features of 'zz'"):
-        match_pairs(source, [("a/0", "zz")])
+        match_pairs(source, [("a/0.png", "zz")])
     with pytest.raises(ConfigError, match="choose another output"):
         match_pairs(source, exhaustive_pairs, out=source)
     with pytest.raises(ConfigError, match="COLMAP"):

@@ -1,13 +1,18 @@
 """tp.track on a video whose true motion is known."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 import torch
+from webcam import plug_in_webcam
 
 from traqpoint.errors import ConfigError, ImageError
 from traqpoint.image import write_image
-from traqpoint.inference.tracker import track
+from traqpoint.inference.tracker import track, track_frames
 from traqpoint.tracking.config import TrackerConfig
+from traqpoint.tracking.online import OnlineTracker
 
 
 def test_a_panning_camera_is_followed(panning_frames, corner_extractor):
@@ -51,3 +56,42 @@ def test_bad_sources_are_named(tmp_path, panning_frames, corner_extractor):
         track(tmp_path, corner_extractor())
     with pytest.raises(ConfigError, match="max_frames"):
         track(panning_frames, corner_extractor(), max_frames=0)
+
+
+class Careful:
+    """Two threads may call it; it remembers which did, with how many of PyTorch's threads. The first call is
+    slow."""
+
+    at_once = 2
+
+    def __init__(self, extractor):
+        self.extractor, self.seen = extractor, []
+
+    def __call__(self, image):
+        self.seen.append((threading.current_thread().name, torch.get_num_threads()))
+        if len(self.seen) == 1:
+            time.sleep(0.05)
+        return self.extractor(image)
+
+
+def test_frames_are_extracted_at_once_and_tracked_in_order(panning_frames, corner_extractor):
+    """By threads that share no work, each with its share of the cores, which are given back."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        careful = Careful(corner_extractor())
+        tracks = track(panning_frames, careful)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(tracks.xy, track(panning_frames, corner_extractor()).xy)
+    assert len({name for name, _ in careful.seen}) == 2 and {n for _, n in careful.seen} == {1}
+
+
+def test_a_webcam_is_not_waited_for(panning_frames, corner_extractor, monkeypatch):
+    """Its next frame is not there yet: each is tracked before another one is asked for."""
+    plug_in_webcam(monkeypatch, panning_frames[0])
+    careful, tracker = Careful(corner_extractor()), OnlineTracker()
+    for number, _ in enumerate(track_frames(0, careful, tracker, 3), start=1):
+        assert len(careful.seen) == tracker.num_frames == number
+    assert {name for name, _ in careful.seen} == {threading.current_thread().name}

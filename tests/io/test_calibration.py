@@ -64,6 +64,12 @@ def of_kitti(folder):
     return path
 
 
+def of_kitti_without_labels(folder):
+    path = folder / "calib.txt"
+    path.write_text("500 0 319.5 0 0 510 239.5 0 0 0 1 0\n1 0 0 0 0 1 0 0 0 0 1 0\n")
+    return path
+
+
 def of_opencv(folder):
     path = folder / "camera.yaml"
     storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
@@ -88,7 +94,7 @@ def of_colmap(folder):
     return folder / "cameras.txt"
 
 
-@pytest.mark.parametrize("write", [in_rows, of_kitti, of_opencv, of_colmap])
+@pytest.mark.parametrize("write", [in_rows, of_kitti, of_kitti_without_labels, of_opencv, of_colmap])
 def test_every_kind_of_file_is_the_same_camera_and_of_its_image_size_alone(tmp_path, write):
     path = write(tmp_path)
     camera = read_calibration(path, SIZE)

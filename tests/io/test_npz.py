@@ -138,16 +138,16 @@ def test_an_interrupted_write_leaves_the_old_file_and_no_rest(tmp_path, monkeypa
 
 
 def test_the_folder_mirrors_the_images(tmp_path):
-    """Names keep their folders and lose their suffix; damaged files do not count as there."""
+    """Names keep their folders and suffixes; damaged files do not count as there."""
     store = npz.NpzFeatures(tmp_path)
     store.write("left/1.jpg", random_features(1))
     store.write("right/1.jpg", random_features(2))
     store.write("v1.5", random_features(3))
-    assert store.names() == ["left/1", "right/1", "v1.5"]
-    assert "left/1.png" in store and "left/1" in store and "left/2" not in store
-    assert len(store.read("right/1")) == 2
-    (tmp_path / "left/1.npz").write_bytes(b"PK")
-    assert "left/1" not in store
+    assert store.names() == ["left/1.jpg", "right/1.jpg", "v1.5"]
+    assert "left/1.jpg" in store and "left/1.png" not in store and "left/1" not in store
+    assert len(store.read("right/1.jpg")) == 2
+    (tmp_path / "left/1.jpg.npz").write_bytes(b"PK")
+    assert "left/1.jpg" not in store
 
 
 def test_pairs_are_files_of_their_own(tmp_path):
@@ -156,7 +156,7 @@ def test_pairs_are_files_of_their_own(tmp_path):
     assert len(store) == 0
     store.write("left/1", "right/1", Matches(torch.tensor([[3, 4]]), torch.ones(1)))
     assert (tmp_path / "left-1" / "right-1.npz").is_file() and len(store) == 1
-    assert ("left/1", "right/1") in store and ("right/1.jpg", "left/1.jpg") in store and ("left/1", "x") not in store
+    assert ("left/1", "right/1") in store and ("right/1", "left/1") in store and ("left/1", "x") not in store
     assert store.read("left/1", "right/1").indices.tolist() == [[3, 4]]
     assert store.read("right/1", "left/1").indices.tolist() == [[4, 3]]
     store.write("right/1", "left/1", Matches(torch.tensor([[6, 5]]), torch.ones(1)))

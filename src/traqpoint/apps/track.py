@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from traqpoint.apps.live import Show, until_ctrl_c
 from traqpoint.files import claim, write_json
 from traqpoint.image import write_image
 from traqpoint.inference.settings import describe_extractor, settings_path
@@ -21,9 +21,6 @@ from traqpoint.tracking.online import OnlineTracker
 from traqpoint.tracking.stats import TrackStatistics, track_statistics
 from traqpoint.types import Features
 from traqpoint.viz.draw import draw_trails
-
-Show = Callable[[np.ndarray], bool]
-"""Takes a uint8 (H, W, 3) RGB frame and says whether it wants more."""
 
 
 def track_to_folder(
@@ -63,7 +60,10 @@ def track_to_folder(
         return track_statistics(load_tracks(done))
 
     best, best_image = -1, np.zeros((0, 0, 3), dtype=np.uint8)
-    with VideoWriter(out / "tracks.mp4", frame_rate(source)) as video, _until_ctrl_c(source, online):
+    with (
+        VideoWriter(out / "tracks.mp4", frame_rate(source)) as video,
+        until_ctrl_c(source, lambda: online.num_frames > 0),
+    ):
         for drawn, richness in _drawn(source, extractor, online, max_frames, trail_length, min_drawn, progress):
             video.write(drawn)
             if richness > best:
@@ -94,7 +94,7 @@ def watch(
 ) -> TrackStatistics:
     """The same without a folder, until `show` returns False, the source ends or Ctrl-C."""
     online = OnlineTracker(tracker)
-    with _until_ctrl_c(source, online):
+    with until_ctrl_c(source, lambda: online.num_frames > 0):
         for drawn, _ in _drawn(source, extractor, online, max_frames, trail_length, min_drawn, progress):
             if not show(drawn):
                 break
@@ -119,13 +119,3 @@ def _drawn(
         yield draw_trails(image, recent, online.num_frames - 1, trail_length, min_drawn), len(recent.frame)
         if progress is not None:
             progress(online.num_frames, total)
-
-
-@contextmanager
-def _until_ctrl_c(source: FrameSource, online: OnlineTracker) -> Iterator[None]:
-    """Ctrl-C is the normal end of a webcam that has shown something."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if not isinstance(source, int) or not online.num_frames:
-            raise

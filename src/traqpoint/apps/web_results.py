@@ -74,7 +74,7 @@ def show_pair(a: Path, b: Path, out: Path, extractor: Extractor, limits: WebLimi
             shown.pictures[f"Matches of {name}"] = picture
         if name == OURS:
             shown.said = f"{len(kept)} of {len(found)} matches agree with one motion."
-            shown.files += _save(out, {a.stem: first, b.stem: second})
+            shown.files += _save(out, {a: first, b: second})
             save_matches(out / "matches.npz", kept)
             shown.files.append(out / "matches.npz")
     for name, path in (("first", a), ("second", b)):
@@ -122,8 +122,8 @@ def _methods(extractor: Extractor) -> dict[str, Callable[[Any], Features]]:
     return {OURS: extractor, PEER: build_method(PEER, config.max_keypoints, config.long_side)}
 
 
-def _save(out: Path, features: dict[str, Features]) -> list[Path]:
-    paths = [out / f"{number}_{name}.npz" for number, name in enumerate(features, 1)]
+def _save(out: Path, features: dict[Path, Features]) -> list[Path]:
+    paths = [out / f"{number}_{image.stem}.npz" for number, image in enumerate(features, 1)]
     for path, found in zip(paths, features.values(), strict=True):
         save_features(path, found)
     return paths

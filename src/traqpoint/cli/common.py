@@ -8,8 +8,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from traqpoint.errors import ConfigError
 from traqpoint.inference.config import ExtractorConfig
 from traqpoint.progress import Progress
 
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     from traqpoint.evaluation.result import Result
     from traqpoint.inference.extractor import Extractor
     from traqpoint.inference.pipeline import Outcome
+    from traqpoint.viz.window import Window
 
+Source = TypeVar("Source", str, Path)
 Config = TypeVar("Config")
 
 
@@ -36,6 +40,29 @@ class ExtractorOptions(ExtractorConfig):
         from traqpoint.inference.extractor import Extractor
 
         return Extractor(**asdict(part(self, ExtractorConfig)))
+
+
+def one_source(verb: str, source: Source | None, camera: int | None) -> Source | int:
+    """What frames come from: a video or a folder, or a webcam by its index. Raises ConfigError for none, or both."""
+    if source is not None and camera is None:
+        return source
+    if camera is not None and source is None:
+        return camera
+    raise ConfigError(f"{verb} needs a video, a folder of frames or --camera 0, and one of them only")
+
+
+def open_window(show: bool, title: str, film: Path | None) -> Window | None:
+    """None if there is to be none, or cannot be: then `film` is named. Raises ConfigError if there is none either."""
+    from traqpoint.viz import window
+
+    missing = window.why_no_window() if show else "without --show there is no window"
+    if missing is None:
+        return window.Window(title)
+    if film is None:
+        raise ConfigError(f"{missing}: give --out FOLDER for a video with the trails, tracks.mp4")
+    if show:
+        print(f"traqpoint: warning: {missing}; watch {film} instead", file=sys.stderr)
+    return None
 
 
 @contextmanager

@@ -25,7 +25,7 @@ class Merge:
     matches: Path | None = None
     """Where matches go; by default <out>-matches. A COLMAP database takes them itself."""
     images: Path | None = None
-    """The folder that was extracted: for a COLMAP database, focal lengths of EXIF and the suffixes that npz forgets."""
+    """The folder that was extracted: for a COLMAP database, focal lengths of EXIF."""
 
     def run(self) -> int:
         from traqpoint.inference.images import name_images

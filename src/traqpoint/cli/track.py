@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import tyro
 
-from traqpoint.cli.common import ExtractorOptions, part, progress_bar
-from traqpoint.errors import ConfigError
+from traqpoint.cli.common import ExtractorOptions, one_source, open_window, part, progress_bar
 from traqpoint.tracking.config import TrackerConfig
-
-if TYPE_CHECKING:
-    from traqpoint.viz.window import Window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +37,8 @@ class Track(ExtractorOptions, TrackerConfig):
     def run(self) -> int:
         from traqpoint.apps.track import track_to_folder, watch
 
-        source = self.camera if self.source is None else self.source
-        if source is None or None not in (self.source, self.camera):
-            raise ConfigError("track needs a video, a folder of frames or --camera 0, and one of them only")
-        window = self._window(f"traqpoint {source}")
+        source = one_source("track", self.source, self.camera)
+        window = open_window(self.show, f"traqpoint {source}", None if self.out is None else self.out / "tracks.mp4")
         extractor, tracker, trail = self.extractor(), part(self, TrackerConfig), self.trail_length
         with window or nullcontext(), progress_bar("track") as bar:
             show = None if window is None else window.show
@@ -79,16 +71,3 @@ class Track(ExtractorOptions, TrackerConfig):
             f"{statistics.mean_length:.2f}, longest {statistics.max_length}"
         )
         return 0
-
-    def _window(self, title: str) -> Window | None:
-        """None if there is to be none, or cannot be. Raises ConfigError if there is no other output either."""
-        from traqpoint.viz import window
-
-        missing = window.why_no_window() if self.show else "without --show there is no window"
-        if missing is None:
-            return window.Window(title)
-        if self.out is None:
-            raise ConfigError(f"{missing}: give --out FOLDER for a video with the trails, tracks.mp4")
-        if self.show:
-            print(f"traqpoint: warning: {missing}; watch {self.out / 'tracks.mp4'} instead", file=sys.stderr)
-        return None

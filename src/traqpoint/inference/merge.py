@@ -51,8 +51,8 @@ def merge(
 ) -> Merged:
     """Features and matches of all `inputs`, files or folders, in one store of `format`. What is in `out` stays.
 
-    matches: where these go, by default as `match_pairs` has it. images: name -> photograph: the names that npz files
-    forget the suffixes of, and whose EXIF a COLMAP database asks for the focal length where a part brings no camera.
+    matches: where these go, by default as `match_pairs` has it. images: name -> photograph, whose EXIF a COLMAP
+    database asks for the focal length where a part brings no camera.
     Where two parts disagree about an image the first one counts, and pairs of that image are added from none: which of
     the two they are of, nobody says. Raises ConfigError if parts were made with different settings, DataError if there
     are no features in them.
@@ -84,30 +84,28 @@ def merge(
         if merged.pairs:
             of_features = read_settings(settings_path(target))
             settings = {"verb": "match", "matcher": matcher, "features": of_features}
-            _remember(matches_settings_path(to, chosen), settings)
+            _remember(matches_settings_path(to), settings)
     return merged
 
 
 def _merge_features(
     part: Path, store: FeatureStore, images: Mapping[str, Path], merged: Merged, disputed: set[str]
 ) -> list[str]:
-    """Add what is new. Returns the names of the part's images, in its own spelling."""
-    # npz files forget the suffix, which COLMAP needs to find the photograph.
-    full = {Path(name).with_suffix("").as_posix(): name for name in images}
+    """Add what is new. Returns the names of the part's images."""
     names = list[str]()
     with _telling(merged), opened(part) as (features, _):
-        for key in features.names() if features is not None else ():
+        for name in features.names() if features is not None else ():
             with _telling(merged):
-                name, found = full.get(key, key), features.read(key)  # type: ignore[union-attr]
+                found = features.read(name)  # type: ignore[union-attr]
                 names.append(name)
                 if name not in store:
-                    camera = features.camera(key) if isinstance(features, ColmapDatabase) else None
+                    camera = features.camera(name) if isinstance(features, ColmapDatabase) else None
                     _add(store, name, found, images.get(name), camera)
                     merged.images += 1
                 elif _equal_features(store.read(name), found):
                     merged.duplicates += 1
                 else:
-                    disputed.add(store.spelled(name))
+                    disputed.add(name)
                     merged.conflicts.append(
                         f"{part}: {name} has other features than in {merged.out}, which stay, and its pairs are left "
                         "out; another photograph of that name? Extract the folder above both"
@@ -130,7 +128,7 @@ def _merge_matches(
     keypoints = cache(lambda name: len(features.read(name)))
     with _telling(merged), opened(part) as (_, matches):
         for pair in matches.pairs(names) if matches is not None else ():
-            if disputed.isdisjoint(map(features.spelled, pair)):
+            if disputed.isdisjoint(pair):
                 with _telling(merged):
                     _merge_pair(part, pair, matches.read(*pair), store, keypoints, merged)  # type: ignore[union-attr]
 
@@ -185,7 +183,7 @@ def _common(parts: Sequence[Path], key: str) -> Any:
     """The `extractor` or `matcher` of all parts that say one; None if none does. Raises ConfigError if two differ."""
     first, common = None, None
     for part in parts:
-        known = [part.with_name(f"{part.stem}.matches.config.yaml"), settings_path(part), part.parent / "config.yaml"]
+        known = [matches_settings_path(part), settings_path(part), part.parent / "config.yaml"]
         found = next((s[key] for path in known if (s := read_settings(path)) and s.get(key) is not None), None)
         if found is not None and common is None:
             first, common = part, found

@@ -107,9 +107,7 @@ def poses(collection: Collection, config: PairsConfig) -> list[Pair]:
 
     Warns of images whose place is unknown: they are in no pair. Raises DataError if that is so of all.
     """
-    spelled = (lambda name: name) if collection.features is None else collection.features.spelled
-    places = places_of(collection.images, config.poses)
-    known = {spelled(name): place for name, place in places.items()}
+    known = places_of(collection.images, config.poses)
     size = len(next(iter(known.values()), ()))
     points = torch.stack([known.get(name, torch.full((size,), torch.nan)) for name in collection.names])
     unknown = [name for name in collection.names if name not in known]

@@ -80,7 +80,6 @@ def extract_folder(
     chosen, out = resolve_output(Path(out), format)
     named = name_images(images)
     with locked(out), closing(chosen.features(out, "a")) as store:
-        store.check_names(name for name, _ in named)
         config = {"verb": "extract", "format": chosen.name, "extractor": describe_extractor(extractor)}
         claim(out, settings_path(out), config, bool(store.names()), overwrite, store.clear)
         return dataclasses.replace(extract_into(store, dict(named), extractor, overwrite, progress, flow), out=out)
@@ -96,7 +95,6 @@ def extract_into(
 ) -> Outcome:
     """Features of those images that an open store lacks, or of all of them; the rest as in `extract_folder`."""
     named = name_images(images)
-    store.check_names(name for name, _ in named)
     pending = [(name, path) for name, path in named if overwrite or name not in store]
     missing = {name for name, _ in pending}
     skipped = tuple(name for name, _ in named if name not in missing)
@@ -169,7 +167,7 @@ def match_pairs(
     with closing(format.features(source, "r")) as store:
         chosen = _chosen(store, pairs)
         target = match_output(source, out, format)
-        settings = matches_settings_path(target, format)
+        settings = matches_settings_path(target)
         with locked(target), closing(format.matches(target, "a")) as matches:
             matches.check_names(_names(chosen))
             config = {
@@ -233,14 +231,14 @@ def _match(
 
 
 def _chosen(features: FeatureReader, pairs: Pairs) -> list[Pair]:
-    """Each pair once, in the store's spelling. Raises DataError if there are no features, or none of an image."""
+    """Each pair once. Raises DataError if there are no features, or none of an image."""
     names, source = features.names(), getattr(features, "path", "in memory")
     if not names:
         raise DataError(f"{source}: no features in there")
     if isinstance(pairs, PairsConfig):
         pairs = select_pairs(Collection(names, features), pairs)
     given = pairs(names) if callable(pairs) else pairs
-    chosen = without_repeats((features.spelled(a), features.spelled(b)) for a, b in given)
+    chosen = without_repeats(given)
     known = set(names)
     missing = [name for name in _names(chosen) if name not in known]
     if missing:

@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from traqpoint.files import plain
-from traqpoint.io.stores import Format, format_of
+from traqpoint.io.stores import format_of
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.tensors import content_hash
 
 
 def settings_path(out: Path) -> Path:
-    """``config.yaml`` in a result folder; ``<stem>.config.yaml`` beside a result file."""
-    return out / "config.yaml" if format_of(out) is None else out.with_name(f"{out.stem}.config.yaml")
+    """``config.yaml`` in a result folder; ``<file>.config.yaml`` beside a result file."""
+    return out / "config.yaml" if format_of(out) is None else out.with_name(f"{out.name}.config.yaml")
 
 
-def matches_settings_path(out: Path, format: Format) -> Path:
+def matches_settings_path(out: Path) -> Path:
     """The same for matches; in a database they have a file of settings beside that of its features."""
-    return settings_path(out.with_suffix(f".matches{out.suffix}") if format.is_one_file else out)
+    format = format_of(out)
+    return settings_path(out.with_suffix(f".matches{out.suffix}") if format and format.is_one_file else out)
 
 
 def describe_extractor(extractor: Any) -> dict[str, Any]:

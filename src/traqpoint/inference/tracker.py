@@ -8,6 +8,7 @@ from itertools import islice
 import numpy as np
 
 from traqpoint.errors import ConfigError
+from traqpoint.inference.ahead import mapped, shared_cores
 from traqpoint.io.video import FrameSource, read_frames
 from traqpoint.tracking.config import TrackerConfig
 from traqpoint.tracking.online import OnlineTracker
@@ -41,10 +42,15 @@ def track_frames(
 ) -> Iterator[np.ndarray]:
     """Feed `tracker` frame by frame and give each frame, uint8 (H, W, 3) RGB, right after its update.
 
+    An extractor with `at_once` is called by so many threads, each with its share of the cores, but for a webcam, whose
+    next frame is not there yet: threads that share no work need not wait for each other on a busy machine.
     Raises ConfigError for max_frames below 1.
     """
     if max_frames is not None and max_frames < 1:
         raise ConfigError(f"max_frames must be at least 1, got {max_frames}")
-    for image in islice(read_frames(source), max_frames):
-        tracker.update(extractor(image))
-        yield image
+    at_once = 1 if isinstance(source, int) else getattr(extractor, "at_once", 1)
+    frames = islice(read_frames(source), max_frames)
+    with shared_cores(at_once):
+        for image, features in mapped(extractor, frames, at_once if at_once > 1 else 0, waiting=0):
+            tracker.update(features)
+            yield image

@@ -26,7 +26,7 @@ def read_calibration(path: str | Path, image_size: tuple[int, int], kitti_camera
     """The camera, float64, of images of `image_size` (W, H), from any of
 
     - a text file ``fx fy cx cy [k1 k2 p1 p2 [k3]]``, or of the matrix K in three rows;
-    - KITTI's calib.txt, of which the projection P`kitti_camera` is taken;
+    - KITTI's calib.txt, with labels or without, of which the projection P`kitti_camera` is taken;
     - a COLMAP model (its folder, or cameras.txt or .bin in it) with one camera of this size;
     - OpenCV's YAML, or that of ROS: camera_matrix, distortion_coefficients, image_width, image_height.
 
@@ -37,7 +37,7 @@ def read_calibration(path: str | Path, image_size: tuple[int, int], kitti_camera
     if path.is_dir() or path.name in ("cameras.txt", "cameras.bin"):
         return _colmap(path if path.is_dir() else path.parent, image_size)
     lines = read_lines(path)
-    if any(line.startswith("P0:") for line in lines):
+    if any(line.startswith("P0:") for line in lines) or (lines and len(lines[0].split()) == 12):
         camera = Camera.from_matrix(_K(path, read_projection(path, kitti_camera)[:, :3]), image_size)
     elif path.suffix.lower() in (".yaml", ".yml") or lines[:1] == ["%YAML:1.0"]:
         camera = _opencv_yaml(path, lines, image_size)

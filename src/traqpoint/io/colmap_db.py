@@ -65,12 +65,6 @@ class ColmapDatabase:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def spelled(self, name: str) -> str:
-        return name
-
-    def check_names(self, names: Iterable[str]) -> None:
-        """Every name is its own key."""
-
     def names(self) -> list[str]:
         return sorted(image.name for image in self._db.read_all_images() if self._db.exists_keypoints(image.image_id))
 

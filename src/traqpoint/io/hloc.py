@@ -127,12 +127,6 @@ class HlocFeatures(_H5File):
     # hloc reads a keypoint's standard deviation in pixels here; 1 is its own default.
     _ATTRIBUTES: ClassVar[dict[str, dict[str, float]]] = {"keypoints": {"uncertainty": 1.0}}
 
-    def spelled(self, name: str) -> str:
-        return name
-
-    def check_names(self, names: Iterable[str]) -> None:
-        """Every name is its own key."""
-
     def names(self) -> list[str]:
         found: list[str] = []
         self._file.visit(lambda name: found.append(name) if name in self else None)

@@ -18,10 +18,6 @@ class JoinedFeatures:
     def names(self) -> list[str]:
         return sorted(f"{part}/{name}" for part, store in self._parts.items() for name in store.names())
 
-    def spelled(self, name: str) -> str:
-        part, _, rest = name.partition("/")
-        return f"{part}/{self._parts[part].spelled(rest)}"
-
     def __contains__(self, name: str) -> bool:
         part, _, rest = name.partition("/")
         return part in self._parts and rest in self._parts[part]

@@ -18,12 +18,6 @@ class MemoryFeatures:
     def names(self) -> list[str]:
         return sorted(self._features)
 
-    def spelled(self, name: str) -> str:
-        return name
-
-    def check_names(self, names: Iterable[str]) -> None:
-        """Every name is its own key."""
-
     def __contains__(self, name: str) -> bool:
         return name in self._features
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from traqpoint.errors import FormatError
+from traqpoint.errors import DataError, FormatError
 from traqpoint.files import atomic
-from traqpoint.image import IMAGE_SUFFIXES
-from traqpoint.io.stores import Format, refuse_equal_keys
+from traqpoint.io.stores import Format
 from traqpoint.types import Features, Matches, Tracks
 
 OPTIONAL = ("found_at", "scales", "angles_deg")
@@ -93,7 +92,7 @@ def _image_size(size: np.ndarray, name: str) -> tuple[int, int]:
 
 
 class NpzFeatures:
-    """A folder with one npz per image, at the image's relative path; names are those paths without the suffix."""
+    """A folder with one npz per image, at the image's relative path: ``db/a.jpg`` -> ``db/a.jpg.npz``."""
 
     def __init__(self, folder: str | Path, mode: str = "a") -> None:
         """mode: "a" to append, "r" for a folder that must exist (FormatError)."""
@@ -102,13 +101,6 @@ class NpzFeatures:
     def names(self) -> list[str]:
         found = (p.relative_to(self.path).as_posix().removesuffix(".npz") for p in self.path.rglob("*.npz"))
         return sorted(name for name in found if not name.split("/")[-1].startswith("."))
-
-    def spelled(self, name: str) -> str:
-        """``sub/a.jpg`` -> ``sub/a``."""
-        return _without_suffix(name)
-
-    def check_names(self, names: Iterable[str]) -> None:
-        refuse_equal_keys(names, _without_suffix, "{first} and {second} would both become {key}.npz: use hloc")
 
     def __contains__(self, name: str) -> bool:
         with suppress(FormatError):
@@ -131,18 +123,18 @@ class NpzFeatures:
         """Nothing is held open."""
 
     def _file(self, name: str) -> Path:
-        return self.path / f"{_without_suffix(name)}.npz"
+        return self.path / f"{name}.npz"
 
 
 class NpzMatches:
-    """A folder with one npz per pair: ``db/a.jpg`` and ``b.jpg`` -> ``db-a/b.npz``."""
+    """A folder with one npz per pair: ``db/a.jpg`` and ``b.jpg`` -> ``db-a.jpg/b.jpg.npz``."""
 
     def __init__(self, folder: str | Path, mode: str = "a") -> None:
         """mode: "a" to append, "r" for a folder that must exist (FormatError)."""
         self.path = _folder(folder, mode)
 
     def check_names(self, names: Iterable[str]) -> None:
-        check_pair_names(map(_without_suffix, names))
+        check_pair_names(names)
 
     def __contains__(self, pair: tuple[str, str]) -> bool:
         with suppress(FormatError):
@@ -151,7 +143,7 @@ class NpzMatches:
         return False
 
     def pairs(self, names: Iterable[str]) -> list[tuple[str, str]]:
-        known = names_by_flat(names, _without_suffix)
+        known = names_by_flat(names)
         files = [(path.parent.name, path.name.removesuffix(".npz")) for path in sorted(self._files())]
         return [(known[a], known[b]) for a, b in files if a in known and b in known]
 
@@ -179,7 +171,7 @@ class NpzMatches:
         return [path for path in self.path.glob("*/*.npz") if not path.name.startswith(".")]
 
     def _file(self, name_a: str, name_b: str) -> Path:
-        return self.path / f"{pair_name(_without_suffix(name_a), _without_suffix(name_b))}.npz"
+        return self.path / f"{pair_name(name_a, name_b)}.npz"
 
 
 FORMAT = Format("npz", NpzFeatures, NpzMatches)
@@ -192,20 +184,19 @@ def pair_name(name_a: str, name_b: str) -> str:
 
 def check_pair_names(names: Iterable[str]) -> None:
     """Raise DataError if two images have one name in hloc's names of pairs."""
-    refuse_equal_keys(names, _flat, "{first} and {second} cannot be told apart in a file of matches")
+    first: dict[str, str] = {}
+    for name in names:
+        if first.setdefault(_flat(name), name) != name:
+            raise DataError(f"{first[_flat(name)]} and {name} cannot be told apart in a file of matches")
 
 
-def names_by_flat(names: Iterable[str], key: Callable[[str], str] = str) -> dict[str, str]:
-    """What names of pairs make of an image's name, or of a `key` of it -> the name."""
-    return {_flat(key(name)): name for name in names}
+def names_by_flat(names: Iterable[str]) -> dict[str, str]:
+    """What names of pairs make of an image's name -> the name."""
+    return {_flat(name): name for name in names}
 
 
 def _flat(name: str) -> str:
     return name.replace("/", "-")
-
-
-def _without_suffix(name: str) -> str:
-    return name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in IMAGE_SUFFIXES else name
 
 
 def _folder(folder: str | Path, mode: str) -> Path:

@@ -10,20 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from traqpoint.errors import ConfigError, DataError, FormatError
+from traqpoint.errors import ConfigError, FormatError
 from traqpoint.registry import Registry
 from traqpoint.types import Features, Matches
 
 
 class FeatureReader(Protocol):
-    """Features by image name. Under which key a store keeps them is its own affair."""
+    """Features by image name, which is the image's path with its suffix: a.jpg and a.JPG are two images."""
 
     def names(self) -> list[str]:
         """All images that have features, damaged ones included, sorted."""
-        ...
-
-    def spelled(self, name: str) -> str:
-        """`name` as `names` lists it: a folder of npz files forgets the suffixes of images."""
         ...
 
     def __contains__(self, name: str, /) -> bool:
@@ -37,10 +33,6 @@ class FeatureReader(Protocol):
 
 class FeatureStore(FeatureReader, Protocol):
     """Features that can be added to."""
-
-    def check_names(self, names: Iterable[str]) -> None:
-        """Raise DataError if two of the names would be kept under one key."""
-        ...
 
     def write(self, name: str, features: Features, image_path: str | Path | None = None) -> None:
         """Add an image, or replace it (not COLMAP: FormatError).
@@ -169,14 +161,6 @@ def open_matches(path: str | Path) -> MatchStore:
     """The matches in a file or a folder, to read. Raises FormatError if there are none."""
     format, found = _find(Path(path), "matches")
     return format.matches(found, "r")
-
-
-def refuse_equal_keys(names: Iterable[str], key: Callable[[str], str], message: str) -> None:
-    """Raise DataError with `message`, which has places for {first}, {second} and {key}, if two names have one key."""
-    first: dict[str, str] = {}
-    for name in names:
-        if first.setdefault(key(name), name) != name:
-            raise DataError(message.format(first=first[key(name)], second=name, key=key(name)))
 
 
 def _find(path: Path, what: str) -> tuple[Format, Path]:

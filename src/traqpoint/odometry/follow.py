@@ -94,6 +94,20 @@ class Follower:
         )
         return tuple(line for holds, line in lines if holds)
 
+    def path(self, timestamps: Tensor) -> Odometry:
+        """Of the first N frames, timestamps (N,): an update that was interrupted has left one more."""
+        n = len(timestamps)
+        sights = self.sights[:n]
+        return Odometry(
+            Trajectory(timestamps, torch.stack([sight.pose() for sight in sights])),
+            torch.tensor([sight.reference for sight in sights]),
+            torch.tensor([sight.matches for sight in sights]),
+            torch.tensor([sight.inliers for sight in sights]),
+            0,
+            {pair: found for pair, found in self.verified.items() if max(pair) < n},
+            self.notes,
+        )
+
     def _predicted(self) -> Tensor:
         """cam_from_world if the last motion repeats itself."""
         poses = [sight.pose() for sight in self.sights[-2:]]
@@ -211,13 +225,4 @@ def follow_path(
         follower.update(found)
         if progress is not None:
             progress(number, len(timestamps))
-    sights = follower.sights
-    return Odometry(
-        Trajectory(timestamps, torch.stack([sight.pose() for sight in sights])),
-        torch.tensor([sight.reference for sight in sights]),
-        torch.tensor([sight.matches for sight in sights]),
-        torch.tensor([sight.inliers for sight in sights]),
-        0,
-        follower.verified,
-        follower.notes,
-    )
+    return follower.path(timestamps)

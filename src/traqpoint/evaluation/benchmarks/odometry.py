@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from traqpoint.data.testsets.odometry import OdometrySequence
     from traqpoint.evaluation.predict import Predictions
     from traqpoint.evaluation.result import Result
+    from traqpoint.geometry.camera import Camera
     from traqpoint.inference.pairs import Pair
+    from traqpoint.odometry.follow import Follower
     from traqpoint.odometry.path import Odometry
     from traqpoint.progress import Progress
 
@@ -78,20 +80,29 @@ class OdometryBenchmark(Benchmark):
 
     def estimate(self, found: Predictions, progress: Progress | None = None) -> Odometry:
         """The path from what was predicted; in mode map frames are matched as they are needed."""
-        from traqpoint.matching.run import build_matcher
         from traqpoint.odometry.estimate import estimate_path
-        from traqpoint.odometry.follow import Follower, follow_path
+        from traqpoint.odometry.follow import follow_path
 
         names = list(self.data.images)
         if self.mode != "map":
             return estimate_path(self.data, lambda i, j: found.pair(names[i], names[j]), self.config, self.seed)
-        follower = Follower(self.data.camera, build_matcher(self.matcher), self.config, self.seed)
-        return follow_path(self.data.timestamps, map(found.read, names), follower, progress)
+        return follow_path(self.data.timestamps, map(found.read, names), self.follower(self.data.camera), progress)
+
+    def follower(self, camera: Camera) -> Follower:
+        """Of mode map, to be fed frame by frame."""
+        from traqpoint.matching.run import build_matcher
+        from traqpoint.odometry.follow import Follower
+
+        return Follower(camera, build_matcher(self.matcher), self.config, self.seed)
 
     def score(
         self, found: Predictions, variant: str = "", out: Path | None = None, progress: Progress | None = None
     ) -> Result:
-        """Estimate the path and compare it with the truth, if there is one.
+        """Estimate the path and judge it, as `judged` says."""
+        return self.judged(found, self.estimate(found, progress), out)
+
+    def judged(self, found: Predictions, path: Odometry, out: Path | None = None) -> Result:
+        """Compare a path with the truth, if there is one.
 
         The true scale is aligned by SE(3), unknown scale by Sim(3). Lost frames keep the pose that repeating the last
         motion gives them, and are judged with it; coverage is the share of the others. arrays: per frame, the path
@@ -104,7 +115,6 @@ class OdometryBenchmark(Benchmark):
         from traqpoint.matching.verify import POSE_USUAL
 
         names = list(self.data.images)
-        path = self.estimate(found, progress)
         stats, arrays = path_scores(path)
         lengths = track_lengths(path, [found.read(name) for name in names])
         stats |= {"tracks": float(len(lengths)), "mean_track_length": float(lengths.mean()) if len(lengths) else 0.0}
