@@ -66,7 +66,8 @@ def test_alpha_is_dropped_and_not_multiplied(tmp_path, depth):
 
 
 def test_float_tiff_is_taken_as_0_to_1(tmp_path):
-    cv2.imwrite(str(tmp_path / "a.tiff"), picture()[..., ::-1].astype(np.float32) / 255)
+    lossless = [cv2.IMWRITE_TIFF_COMPRESSION, 1]
+    cv2.imwrite(str(tmp_path / "a.tiff"), picture()[..., ::-1].astype(np.float32) / 255, lossless)
     assert np.array_equal(read_image(tmp_path / "a.tiff"), picture())
 
 

@@ -28,6 +28,7 @@ PLACEHOLDERS = {
     "WORKSPACE": "workspace",
     "D.safetensors": "traqpoint-s",
     "DIR": "dir",
+    "FILE": "K.txt",
     "X": "1",
     "my_module:build": "document_method.py:build",
     "path/to/file.py:build": "other_document_method.py:build",

@@ -82,7 +82,7 @@ def test_images_without_keypoints_or_with_damaged_features_are_in_no_pair():
 def photograph(path, latitude=None, longitude=None):
     exif = Image.Exif()
     if latitude is not None:
-        exif.get_ifd(0x8825).update({1: "N", 2: (latitude, 0.0, 0.0), 3: "E", 4: (longitude, 0.0, 0.0)})
+        exif[0x8825] = {1: "N", 2: (latitude, 0.0, 0.0), 3: "E", 4: (longitude, 0.0, 0.0)}
     path.parent.mkdir(exist_ok=True)
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(path, exif=exif)
 

@@ -38,6 +38,8 @@ def test_kornias_pipeline_of_local_features_finds_our_matches(extractor, images,
 def test_a_batch_is_filled_up_with_what_kornia_calls_unfilled(extractor, images):
     lafs, scores, descriptors = TraqPointFeature(extractor)(torch.stack([images[0], torch.full_like(images[0], 0.5)]))
     assert lafs.shape == (2, 256, 2, 3) and descriptors.shape[:2] == scores.shape == (2, 256)
+    if not hasattr(KF, "laf_is_filled"):
+        pytest.skip("kornia says which slots are filled since 0.9")
     assert KF.laf_is_filled(lafs).sum(dim=1).tolist() == [256, 0]
 
 

@@ -8,7 +8,7 @@ from traqpoint.io.gps import read_gps
 
 def write(path, tags):
     exif = Image.Exif()
-    exif.get_ifd(0x8825).update(tags)
+    exif[0x8825] = tags
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(path, exif=exif)
     return path
 

@@ -107,7 +107,7 @@ def test_exif_goes_before_a_map_camera_that_it_contradicts(exact_scene, tmp_path
     def sources(name, focal_35mm):
         exif = Image.Exif()
         if focal_35mm:
-            exif.get_ifd(0x8769)[0xA405] = focal_35mm
+            exif[0x8769] = {0xA405: focal_35mm}
         Image.new("RGB", size).save(tmp_path / name, exif=exif)
         return [guess.source for guess in guesses(size, tmp_path / name, None, model)]
 

@@ -14,7 +14,8 @@ def sample(map: Tensor, xy: Tensor, image_size: tuple[int, int], mode: str = "bi
     image_size: (W, H). mode: "bilinear" or "nearest". Returns (B, N, C); positions outside take the border's value,
     NaN positions give NaN.
     """
-    undefined = torch.isnan(xy).any(-1, keepdim=True)
+    # Written out: ONNX Runtime up to 1.23 gives the `any` of no positions at all a wrong shape.
+    undefined = torch.isnan(xy[..., :1]) | torch.isnan(xy[..., 1:])
     out = sample_defined(map, xy, image_size, mode)
     return torch.where(undefined, out.new_tensor(torch.nan), out)
 
