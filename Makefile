@@ -1,8 +1,10 @@
 # Each target works alone on a fresh clone: it makes its own virtual environment first.
 PYTHON ?= python3
 BIN := .venv/bin
+OLDEST := .venv-oldest
+EXTRAS := train eval sfm export openvino retrieval ray viz demo hub
 
-.PHONY: demo test test-lowest test-slow coverage docs dist clean
+.PHONY: demo test test-oldest test-slow coverage docs dist clean
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -15,10 +17,15 @@ test: .venv/bin/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m pytest -n auto
 
-# The oldest pycolmap that the extra sfm allows.
-test-lowest: .venv/bin/python
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]' pycolmap==4.0.0
-	$(BIN)/python -m pytest tests/sfm tests/io tests/evaluation/benchmarks tests/cli/test_sfm_verbs.py
+# The oldest libraries that pyproject.toml allows, in an environment of their own. PyTorch is that of constraints.txt, since
+# PyPI's old ones are CUDA builds; where pip has a CPU index: make test-oldest TORCH=torch==2.6.0
+test-oldest:
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/python -m pip install -q --no-deps $(or $(TORCH),-c constraints.txt torch) uv
+	VIRTUAL_ENV=$(OLDEST) $(OLDEST)/bin/uv pip install -q --resolution lowest-direct -r pyproject.toml $(EXTRAS:%=--extra %)
+	VIRTUAL_ENV=$(OLDEST) $(OLDEST)/bin/uv pip install -q --no-deps -e .
+	VIRTUAL_ENV=$(OLDEST) $(OLDEST)/bin/uv pip install -q pytest pytest-xdist hypothesis
+	$(OLDEST)/bin/python -m pytest -n auto --ignore tests/architecture --ignore tests/docs
 
 # What `make test` leaves out: every command of the documents, a wheel in an environment of its own, killed trainings.
 test-slow: .venv/bin/python
@@ -41,4 +48,4 @@ dist: .venv/bin/python
 	$(BIN)/python -m build
 
 clean:
-	rm -rf .venv demo site dist htmlcov .coverage
+	rm -rf .venv $(OLDEST) demo site dist htmlcov .coverage

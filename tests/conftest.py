@@ -4,8 +4,13 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
+from documents import ROOT
 from made_on import available_devices, made_on
 
 from traqpoint.models.config import MODELS
@@ -30,3 +35,16 @@ def pyramid():
     model = TraqPoint(MODELS["pyramid-t"]).train()
     model.dense(torch.rand(2, 3, 64, 64))
     return model.eval()
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory) -> Path:
+    """A folder with the wheel and the source distribution."""
+    pytest.importorskip("build")
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--outdir", str(out), str(ROOT)]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    if ended.returncode and "Could not find a version" in ended.stdout + ended.stderr:
+        pytest.skip("the build's own tools cannot be downloaded here")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return out

@@ -42,19 +42,6 @@ def test_continuous_integration_runs_what_ci_run_does():
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory) -> Path:
-    """A folder with the wheel and the source distribution."""
-    pytest.importorskip("build")
-    out = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--outdir", str(out), str(ROOT)]
-    ended = subprocess.run(command, capture_output=True, text=True)
-    if ended.returncode and "Could not find a version" in ended.stdout + ended.stderr:
-        pytest.skip("the build's own tools cannot be downloaded here")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return out
-
-
-@pytest.fixture(scope="module")
 def installed(built, tmp_path_factory) -> Path:
     """The programs of an environment with the wheel in it; the libraries are those of this environment."""
     folder = tmp_path_factory.mktemp("clean") / "venv"

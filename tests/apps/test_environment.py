@@ -2,6 +2,7 @@ import re
 import sys
 
 import documents
+import pytest
 import torch
 
 from traqpoint import optional
@@ -34,3 +35,9 @@ def test_the_report_imports_no_optional_library(monkeypatch):
 def test_the_libraries_that_are_reported_as_required_are_those_that_pip_installs():
     _, _, required = (documents.ROOT / "pyproject.toml").read_text().partition("\ndependencies = [\n")
     assert tuple(re.findall(r'"([\w-]+)>=', required.partition("\n]")[0])) == REQUIRED
+
+
+@pytest.mark.parametrize("module", optional.EXTRAS)
+def test_an_optional_library_is_reported_by_the_name_that_pip_has_for_it(module):
+    name = DISTRIBUTIONS.get(module, module)
+    assert re.search(rf'"{name}(\[\w+\])?>=', (documents.ROOT / "pyproject.toml").read_text())

@@ -122,6 +122,14 @@ def test_no_absolute_path_is_written_down(file):
             assert not absolute, f"{file}:{node.lineno} {node.value!r}"
 
 
+@pytest.mark.parametrize("file", TREES)
+def test_what_belongs_to_a_class_says_its_type(file):
+    """On Python 3.10 the command line cannot read a dataclass with a plain ClassVar."""
+    for node in ast.walk(TREES[file]):
+        if isinstance(node, ast.AnnAssign):
+            assert getattr(node.annotation, "id", "") != "ClassVar", f"{file}:{node.lineno}"
+
+
 def test_importing_the_package_loads_no_optional_library():
     code = f"import sys, traqpoint; print([m for m in {FORBIDDEN_AT_IMPORT} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

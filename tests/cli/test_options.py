@@ -64,7 +64,7 @@ PRESET = Tree(Branch(Leaf(30, 5.0), Leaf(31, 5.1), (("b", 2.0),), 7.0), 10)
 class Verb:
     """A verb."""
 
-    PRESETS: ClassVar = {"preset": {"tree": PRESET}}
+    PRESETS: ClassVar[dict] = {"preset": {"tree": PRESET}}
 
     tree: Tree = field(default_factory=lambda: Tree(Branch(Leaf(side=4)), count=2))
     """A verb's own defaults are not the class's."""

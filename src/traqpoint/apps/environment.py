@@ -19,6 +19,7 @@ REQUIRED = (
 )
 """What pip installs with the package, by the names that pip has for them."""
 DISTRIBUTIONS = {
+    "faiss": "faiss-cpu",
     "skimage": "scikit-image",
     "lightning_fabric": "lightning-fabric",
     "huggingface_hub": "huggingface-hub",

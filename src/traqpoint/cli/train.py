@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from traqpoint.cli.common import progress_bar
 from traqpoint.policy.presets import PRESETS
@@ -28,7 +28,7 @@ class Descriptor(DescriptorTraining):
     --preset tiny takes a minute on a CPU.
     """
 
-    PRESETS: ClassVar = {"tiny": TINY_DESCRIPTOR}
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {"tiny": TINY_DESCRIPTOR}
 
     def run(self) -> int:
         from traqpoint.training.runs import train_descriptor
@@ -48,7 +48,10 @@ class Policy(PolicyTraining):
     --preset tiny takes a minute on a CPU.
     """
 
-    PRESETS: ClassVar = {name: {"policy": policy} for name, policy in PRESETS.items()} | {"tiny": TINY_POLICY}
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+        **{name: {"policy": policy} for name, policy in PRESETS.items()},
+        "tiny": TINY_POLICY,
+    }
 
     def run(self) -> int:
         from traqpoint.training.runs import train_policy

@@ -125,7 +125,7 @@ class HlocFeatures(_H5File):
     does not look at, found_at (W, H), scales and angles_deg (N,), where they are known."""
 
     # hloc reads a keypoint's standard deviation in pixels here; 1 is its own default.
-    _ATTRIBUTES: ClassVar = {"keypoints": {"uncertainty": 1.0}}
+    _ATTRIBUTES: ClassVar[dict[str, dict[str, float]]] = {"keypoints": {"uncertainty": 1.0}}
 
     def names(self) -> list[str]:
         found: list[str] = []
