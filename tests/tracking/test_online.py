@@ -163,3 +163,27 @@ def test_a_track_that_disagrees_with_the_cameras_motion_ends_and_off_it_goes_on(
         for frame in (xy, after):
             tracker.update(Features(frame, torch.ones(41), torch.eye(41), (480, 480)))
         assert len(tracker.tracks()) == expected
+
+
+def test_a_point_found_again_after_a_gap_must_agree_with_the_motion_since():
+    """The camera moves sideways past points at two depths. Of the eight that a frame hides, four come back elsewhere,
+    as most of what is found again does: alone, they could not be told from the others."""
+    generator = torch.Generator().manual_seed(0)
+    start = torch.rand(40, 2, generator=generator) * torch.tensor([400.0, 300]) + 100
+    steps = torch.where(torch.arange(40) % 2 == 0, 3.0, 6.0)
+    hidden, wrong = torch.arange(8), torch.arange(4)
+
+    def seen(t: int) -> Features:
+        xy = start + torch.stack([t * steps, torch.zeros(40)], dim=-1)
+        ids = torch.arange(40)
+        if t == 2:
+            ids = ids[8:]
+        elif t == 3:
+            xy[wrong] += torch.tensor([0.0, 120])
+        return Features(xy[ids], torch.ones(len(ids)), torch.eye(40)[ids], (600, 600))
+
+    for verify, ended in ((True, wrong), (False, wrong[:0])):
+        tracker = OnlineTracker(TrackerConfig(verify=verify))
+        first, *_, last = [tracker.update(seen(t)) for t in range(4)]
+        assert torch.equal((first != last).nonzero().flatten(), ended)
+        assert torch.equal(last[hidden[4:]], first[hidden[4:]])

@@ -24,7 +24,8 @@ class MapConfig:
     held."""
     max_error_px: float = 1.0
     """Reprojection error of an inlier; more for cameras whose calibration is worse. On the start of KITTI 07, 2 px
-    double the relative error (benchmarks/local_bundle.py)."""
+    double the relative error, and on a walk through an office both 0.5 and 2 px lose frames
+    (benchmarks/local_bundle.py)."""
     min_parallax_deg: float = 1.0
     """Angle between the rays of a new point, and the median one of the first two keyframes."""
     min_points: int = 15

@@ -96,27 +96,40 @@ class OnlineTracker:
                 cosine = cosine.masked_fill((xy[i] - live_xy[j]).norm(dim=-1) > reach[j], -torch.inf)
         row, column = found.indices[cosine >= self.config.min_similarity].cpu().unbind(1)
         if self.config.verify:
-            agrees = self._of_one_motion(xy.cpu()[row], live_xy.cpu()[column], self._live_frame[column])
+            track, seen = self._live_id[column], self._live_frame[column]
+            agrees = self._of_one_motion(track, seen, live_xy.cpu()[column], xy.cpu()[row])
             row, column = row[agrees], column[agrees]
         return row, column
 
-    def _of_one_motion(self, xy: Tensor, before: Tensor, frame: Tensor) -> Tensor:
-        """(K,) bool: which of the pixels xy (K, 2) agree with a motion of the camera since `before` (K, 2), in `frame`.
+    def _of_one_motion(self, track: Tensor, frame: Tensor, before: Tensor, now: Tensor) -> Tensor:
+        """(K,) bool: which tracks agree with a motion of the camera, from the pixels `before` (K, 2), in `frame`, to
+        those of `now` (K, 2).
 
-        Each earlier frame has a motion of its own. First, a point moves about as its neighbours do: jumps along an
-        epipolar line agree with any motion. Where fewer than MIN_TO_VERIFY, or less than half of them, agree, nothing
-        can be told: all are kept.
+        Each earlier frame has a motion of its own, the last one first: most of what was last seen before that is
+        wrong, and the tracks that went on through the frames since tell how the camera moved. A point moves about as
+        its neighbours do: jumps along an epipolar line agree with any motion. Where fewer than MIN_TO_VERIFY, or less
+        than half of them, agree, nothing can be told: all are kept.
         """
-        kept = torch.ones(len(xy), dtype=torch.bool)
-        for earlier in frame.unique().tolist():
+        kept = torch.ones(len(track), dtype=torch.bool)
+        for earlier in frame.unique().flip(0).tolist():
             chosen = (frame == earlier).nonzero().flatten()
-            if len(chosen) >= MIN_TO_VERIFY:
-                inliers = _as_neighbours(before[chosen], xy[chosen])
-                near = chosen[inliers]
-                inliers[inliers.clone()] = estimate_fundamental(before[near], xy[near], _MOTION).inliers
-                if int(inliers.sum()) >= len(chosen) / 2:
-                    kept[chosen] = inliers
+            later = (kept & (frame > earlier)).nonzero().flatten()
+            through, back_then = self._seen_in(track[later], earlier)
+            a, b = torch.cat([before[chosen], back_then]), torch.cat([now[chosen], now[later[through]]])
+            if len(a) >= MIN_TO_VERIFY:
+                inliers = _as_neighbours(a, b)
+                inliers[inliers.clone()] = estimate_fundamental(a[inliers], b[inliers], _MOTION).inliers
+                if int(inliers.sum()) >= len(a) / 2:
+                    kept[chosen] = inliers[: len(chosen)]
         return kept
+
+    def _seen_in(self, track: Tensor, frame: int) -> tuple[Tensor, Tensor]:
+        """Which of the tracks (K,) were seen in a frame that has some, (L,) int64, and where, (L, 2)."""
+        ids, xy = self._seen[frame]
+        order = ids.argsort()
+        place = order[torch.searchsorted(ids[order], track).clamp(max=len(ids) - 1)]
+        there = (ids[place] == track).nonzero().flatten()
+        return there, xy[place[there]]
 
     def _keep(self, features: Features, ids: Tensor, waiting: Tensor) -> None:
         now = torch.full((len(features),), self.num_frames, dtype=torch.long)
