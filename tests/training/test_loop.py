@@ -1,12 +1,18 @@
 """The loop: one update, and a look in between that changes no number."""
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from wavy_world import camera, pose, shoot, units, write_jpg, write_png
 
 from traqpoint.data.homography import HomographyConfig, HomographySequences
+from traqpoint.data.posed.config import RgbdConfig
+from traqpoint.data.posed.rgbd_layouts import rgbd_sequences
+from traqpoint.errors import DataError
 from traqpoint.models.layers import compiled
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.training.average import Average
@@ -158,3 +164,44 @@ def test_validation_sees_the_module_in_evaluation_mode_and_changes_no_number(tmp
     assert best["step"] == 5 and torch.equal(best["weight"], watched[0].weight)
     lines = [json.loads(line) for line in (tmp_path / "watched" / "log.jsonl").read_text().splitlines()]
     assert [line.get("completeness") for line in lines] == [None, 0.2, None, 0.4, 0.5]
+
+
+def record(folder):
+    """An RGB-D recording of six frames."""
+    for part in ("images", "depth"):
+        (folder / part).mkdir(parents=True)
+    poses = [pose(x=0.05 * t) for t in range(6)]
+    for t, at in enumerate(poses):
+        image, depth = shoot(camera(60.0, 64, 48), at, 64, 48)
+        write_jpg(folder / "images" / f"{t}.jpg", image)
+        write_png(folder / "depth" / f"{t}.png", units(depth))
+    np.savetxt(folder / "K.txt", camera(60.0, 64, 48).numpy())
+    np.savetxt(folder / "poses.txt", np.stack([at.inverse().numpy().reshape(16) for at in poses]))
+
+
+def test_data_that_vanish_end_a_run_in_one_line_and_it_goes_on_when_they_are_back(tmp_path):
+    recording, out, seen = tmp_path / "recording", tmp_path / "out", []
+    record(recording)
+    # Nothing is kept in memory: what cannot be read is missed at once.
+    options = RgbdConfig(
+        folders=(recording,), image_size=(32, 32), num_frames=2, overlap=(0.1, 1.0), order="star", cache_frames=1
+    )
+    module = nn.Linear(1, 1)
+    config = LoopConfig(steps=5, batch_size=1, device="cpu", precision="float32", checkpoint_every=1)
+
+    def step(batch, done, generator):
+        seen.append(done)
+        if len(seen) == 3:
+            shutil.rmtree(recording)
+        return module.weight.sum(), {}
+
+    def go_on():
+        out.mkdir(exist_ok=True)
+        run(launch(config), out, module, rgbd_sequences(options), step, config)
+
+    with pytest.raises(DataError, match=r"recording.*could not be read, the first: "):
+        go_on()
+    assert seen == [0, 1, 2]
+    record(recording)
+    go_on()
+    assert seen == [0, 1, 2, 3, 4]

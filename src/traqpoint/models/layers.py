@@ -31,11 +31,11 @@ class ResidualBlock(nn.Module):
 
 
 class ConvBlock(nn.Sequential):
-    """conv 3×3 or 1×1, BN, ReLU."""
+    """conv, BN, ReLU; 3×3 or 1×1 keep the size at stride 1, 4×4 halves it at stride 2."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__(
-            nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False),
+            nn.Conv2d(in_channels, out_channels, kernel, stride, padding=(kernel - 1) // 2, bias=False),
             nn.BatchNorm2d(out_channels),
             nn.ReLU(inplace=True),
         )

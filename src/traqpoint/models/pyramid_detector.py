@@ -8,38 +8,41 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from traqpoint.errors import ConfigError
-from traqpoint.models.config import DESCRIPTORS, ModelConfig
+from traqpoint.models.config import DESCRIPTORS, ModelConfig, PyramidShape
 from traqpoint.models.detector import Detector
 from traqpoint.models.layers import ConvBlock, Pointwise, upsample
 
 
 class PyramidDetector(Detector):
-    """The trunk says what is there, a stem of its own where exactly; four logits per cell of 2 × 2 pixels.
+    """A stem of its own says where exactly, four logits per cell of 2 × 2 pixels; the trunk, what is worth it.
 
-    At half resolution a channel costs a quarter, and the strided stem sees every pixel. The trunk's own map at half
-    resolution is not read: with the stem beside it, it only costs.
+    The two meet as logits, one channel each, as the paper's levels do: summed as features before the last layers, as
+    many channels find fewer points again, half a pixel farther off (benchmarks/README.md). At half resolution a channel
+    costs a quarter, and the strided stem sees every pixel. The trunk's own map there is not read: it only costs.
     """
 
     stride = 32
     local = True
 
-    def __init__(self, widths: Sequence[int], channels: int = 8) -> None:
-        """widths: channels of the maps that `PyramidDescriptor.maps` gives."""
+    def __init__(self, shape: PyramidShape) -> None:
         super().__init__()
-        image, _, quarter, eighth = widths
-        self.stem = ConvBlock(image, channels, stride=2)
+        image, _, quarter, eighth = shape.maps
+        channels = shape.stem
+        self.stem = ConvBlock(image, channels, kernel=4, stride=2)
+        self.body = nn.Sequential(*[ConvBlock(channels, channels) for _ in range(shape.stem_depth)])
+        self.head = nn.Conv2d(channels, 4, 3, padding=1)
         self.quarter = Pointwise(quarter, channels)
         self.eighth = Pointwise(eighth, channels)
-        self.body = ConvBlock(channels, channels)
-        self.head = nn.Conv2d(channels, 4, 3, padding=1)
+        self.worth = Pointwise(channels, 1)
 
     def forward(self, images: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """images (B, 3, H, W), and their maps, which alone are read -> logits (B, 1, H, W)."""
         image, _, quarter, eighth = (level.float() for level in maps)
-        x, coarse = self.stem(image), self.quarter(quarter)
+        logits = _shuffled(self.head(self.body(self.stem(image))))
+        coarse = self.quarter(quarter)
         coarse = coarse + upsample(self.eighth(eighth), (coarse.shape[-2], coarse.shape[-1]))
-        x = x + upsample(coarse, (x.shape[-2], x.shape[-1]))
-        return _shuffled(self.head(self.body(F.relu(x, inplace=True))))
+        worth = self.worth(F.relu(coarse, inplace=True))
+        return logits + upsample(worth, (logits.shape[-2], logits.shape[-1]))
 
 
 def _shuffled(cells: Tensor) -> Tensor:
@@ -54,4 +57,4 @@ def of_config(config: ModelConfig) -> PyramidDetector:
     shape = DESCRIPTORS[config.descriptor].shape
     if shape is None:
         raise ConfigError(f"the pyramid detector stands on a pyramid descriptor, not on {config.descriptor!r}")
-    return PyramidDetector(shape.maps)
+    return PyramidDetector(shape)
