@@ -2,7 +2,7 @@
 
     python benchmarks/distillation.py --data DATA --peers PEERS --photos PHOTOS --out OUT
 
-Every variant is trained with each seed and then describes the keypoints of `traqpoint-s`: pose on two wide-baseline
+Every variant is trained with each seed and then describes the keypoints of `traqpoint-s-v1`: pose on two wide-baseline
 scenes, tracks on unseen photographs and in a room. What is finished in OUT is not done again. OUT gets
 ``distillation.json``; the table has means over seeds ± the standard deviation.
 """

@@ -56,7 +56,7 @@ class Options:
 
     photos: Path
     """Folder of photographs."""
-    weights: str = "traqpoint-s"
+    weights: str = "traqpoint-s-v1"
     """Model: its descriptor, and the policy whose gradient is drawn."""
     term: str = "redetection"
     """Reward: this times distinctiveness."""

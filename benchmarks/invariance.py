@@ -74,8 +74,9 @@ def rows(options: Options) -> Iterator[tuple[str, Callable[[], tuple[Extract, Ex
     for path in options.weights:
         name, few = Path(path).stem, f"{options.max_keypoints} keypoints"
         yield name, lambda path=path: both(path), True
-        yield f"{name}, 4 rotations", lambda path=path: both(path, 4, rotations=4), True
-        yield f"{name}, 3 scales", lambda path=path: both(path, 3, scales=scales), True
+        drawn = path == options.weights[0]
+        yield f"{name}, 4 rotations", lambda path=path: both(path, 4, rotations=4), drawn
+        yield f"{name}, 3 scales", lambda path=path: both(path, 3, scales=scales), drawn
         yield f"{name}, 4 rotations, {few}", lambda path=path: both(path, rotations=4), False
         yield f"{name}, 3 scales, {few}", lambda path=path: both(path, scales=scales), False
         query = f"{name}, 4 rotations of the second image"

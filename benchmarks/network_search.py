@@ -3,7 +3,7 @@
     python benchmarks/network_search.py --data DATA --peers PEERS --photos PHOTOS --out OUT
 
 Each candidate of network_candidates.py learns from two teachers for the same few hundred steps and then describes the
-keypoints of `traqpoint-s`, so that only descriptors differ: pose on two wide-baseline scenes, tracks on unseen
+keypoints of `traqpoint-s-v1`, so that only descriptors differ: pose on two wide-baseline scenes, tracks on unseen
 photographs. The peers stand beside them with keypoints of their own. What is finished in OUT is not done again; OUT
 gets ``search.json`` and ``search.png``. Time is measured last, interleaved: nothing else may run then.
 """
@@ -36,7 +36,7 @@ from traqpoint.training.config import DescriptorConfig, DescriptorTraining, Loop
 from traqpoint.training.runs import train_descriptor
 
 CANDIDATES = [name for name, value in vars(network_candidates).items() if isinstance(value, Network)]
-PEERS = ("traqpoint-s", "XFeat", "EdgePoint2-M64", "EdgePoint2-E64", "ALIKED-N16")
+PEERS = ("traqpoint-s-v1", "XFeat", "EdgePoint2-M64", "EdgePoint2-E64", "ALIKED-N16")
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,11 @@ def benchmarks(data: Path) -> dict[str, tuple[Benchmark, str]]:
 
 
 def as_named(weights: Path, name: str, out: Path) -> str:
-    """A method with the keypoints of traqpoint-s and these descriptors, which tables call by `name`."""
+    """A method with the keypoints of traqpoint-s-v1 and these descriptors, which tables call by `name`."""
     named = out / "weights" / f"{name}.safetensors"
     named.parent.mkdir(exist_ok=True)
     named.write_bytes(weights.read_bytes())
-    return f"traqpoint-s+{named}"
+    return f"traqpoint-s-v1+{named}"
 
 
 def judged(method: str, options: Options) -> dict[str, float]:

@@ -34,7 +34,10 @@ from traqpoint.evaluation.result import Result, markdown_table, protocol_differe
 from traqpoint.evaluation.run import run_benchmark
 from traqpoint.inference.settings import plain
 
-METHODS = ("traqpoint-s", "SIFT", "RootSIFT", "ORB", "AKAZE", "XFeat", "ALIKED-N16", "DISK")
+METHODS = (
+    *("traqpoint-s", "traqpoint-s-v1", "SIFT", "RootSIFT", "ORB", "AKAZE", "XFeat"),
+    *("EdgePoint2-M64", "ALIKED-N16", "ALIKED-N16rot", "DISK"),
+)
 
 
 @dataclass(frozen=True)

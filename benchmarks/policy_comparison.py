@@ -93,7 +93,7 @@ class Options:
     """Of the networks in training; processors without instructions for bf16 take ten times as long with it."""
     max_keypoints: int = 300
     """Keypoints per validation frame."""
-    descriptor: str = "traqpoint-s"
+    descriptor: str = "traqpoint-s-v1"
     """Whose frozen descriptor is used."""
     workers: int = 2
     """Runs at a time, one thread each."""

@@ -44,7 +44,7 @@ MATCHERS = {
 class Options:
     """What to measure."""
 
-    networks: tuple[str, ...] = ("traqpoint-s", "pyramid-s")
+    networks: tuple[str, ...] = ("traqpoint-s-v1", "traqpoint-s")
     """Weights, or networks of models.config:MODELS without any."""
     megapixels: tuple[float, ...] = (1, 4, 12, 50, 100)
     """Sizes of images, 4:3."""

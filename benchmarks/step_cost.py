@@ -3,8 +3,8 @@
     python benchmarks/step_cost.py --photos PHOTOS --out benchmarks/results/step_cost.json
 
 Networks in bf16 where the CPU computes in it. Stage 1: 8 pairs of 256 px in strong light, pyramid-s. Stage 2: 2
-sequences of five frames of 240 px, traqpoint-s. Rounds of all rows are interleaved; medians of CPU time are printed.
-The teacher is traqpoint-s, whose answers are known before the first step, as any teacher's are.
+sequences of five frames of 240 px, traqpoint-s-v1. Rounds of all rows are interleaved; medians of CPU time are printed.
+The teacher is traqpoint-s-v1, whose answers are known before the first step, as any teacher's are.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class StageTwo:
     """A step with one preset."""
 
     def __init__(self, source: HomographySequences, config: PolicyConfig) -> None:
-        self.model = channels_last(TraqPoint.from_pretrained("traqpoint-s"))
+        self.model = channels_last(TraqPoint.from_pretrained("traqpoint-s-v1"))
         frozen(self.model.descriptor)
         self.model.detector.train()
         self.source, self.config, self.updated = source, config, Updated(self.model.detector)
@@ -128,7 +128,7 @@ def steps(options: Options, cache: Path) -> dict[str, StageOne | StageTwo]:
     """Rows of the table, by name."""
     photos = load_photos(options.photos, limit=options.limit)
     plain, mild = HomographySequences(photos, STRONG), HomographySequences(photos, HomographyConfig())
-    taught = Teachers(TeachersConfig(("traqpoint-s",)), cache).teach(plain)
+    taught = Teachers(TeachersConfig(("traqpoint-s-v1",)), cache).teach(plain)
     out: dict[str, StageOne | StageTwo] = {}
     for name, config in STAGE_1.items():
         out[f"1: {name}"] = StageOne(plain if name == "contrast" else taught, config)  # type: ignore[arg-type]

@@ -39,7 +39,7 @@ class Options:
     """Folder of photographs to train on."""
     unseen: Path
     """Folder of photographs to judge on."""
-    weights: str = "traqpoint-s"
+    weights: str = "traqpoint-s-v1"
     """Whose keypoints."""
     limit: tuple[int, int] = (120, 40)
     """Photographs of each."""

@@ -32,7 +32,7 @@ def device(request):
 def pyramid():
     """A network of the second generation, untrained, with running statistics of noise."""
     torch.manual_seed(0)
-    model = TraqPoint(MODELS["pyramid-t"]).train()
+    model = TraqPoint(MODELS["traqpoint-t"]).train()
     model.dense(torch.rand(2, 3, 64, 64))
     return model.eval()
 

@@ -13,6 +13,7 @@ from traqpoint.errors import DataError, ImageError, MissingDependencyError
 from traqpoint.image import (
     expand_images,
     first_size,
+    is_flat,
     list_images,
     pad_to_multiple,
     read_image,
@@ -254,3 +255,11 @@ def test_a_picture_is_shrunk_to_the_bit_without_its_tensor():
     if "cannot be read" in run.stderr:
         pytest.skip("the peak of a process's memory cannot be read here")
     assert float(run.stdout) < 90, run.stderr
+
+
+@pytest.mark.parametrize("change", [(0, 0), (5, 5), (30, 47)])
+def test_an_image_is_flat_if_no_pixel_differs(change):
+    picture = np.full((31, 48, 3), 90, np.uint8)
+    assert is_flat(picture) and is_flat(to_tensor(picture)) and is_flat(picture[:1, :1])
+    picture[change] = (90, 91, 90)
+    assert not is_flat(picture) and not is_flat(to_tensor(picture))

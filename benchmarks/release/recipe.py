@@ -3,8 +3,7 @@
     python benchmarks/release/recipe.py --data DATA --peers PEERS --photos PHOTOS [MORE ...] --out RUN --size s
 
 What is finished in RUN is not done again, and a broken training goes on from its last checkpoint. RUN gets ``photos``
-(links to all photographs), ``descriptor`` and ``policy`` (the two stages' runs), ``traqpoint-SIZE.safetensors`` and
-``validation`` (tables of benchmarks/peers.py on held-out scenes).
+(links to all photographs), ``descriptor`` and ``policy`` (the two stages' runs) and ``traqpoint-SIZE.safetensors``.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from traqpoint.data.config import DataConfig, HomographyConfig
 from traqpoint.data.posed.config import ColmapConfig, RgbdConfig
 from traqpoint.image import list_images
 from traqpoint.models.config import MODELS
+from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.config import PolicyConfig, WarmupConfig
 from traqpoint.training.config import (
     DescriptorConfig,
@@ -33,6 +33,10 @@ from traqpoint.training.runs import train_descriptor, train_policy
 
 TEACHERS = ("edgepoint2-E64", "edgepoint2-M64")
 STAGES = ("photos", "descriptor", "policy")
+
+LOGIT_SCALE = 0.2
+"""The rate of stage 2 leaves logits of up to 40, whose sigmoids are all 1: nobody could rank such scores. Order and
+places of keypoints do not depend on the factor; with it, logits spread as those of `traqpoint-s-v1` do."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ def stage_1(options: Options) -> DescriptorTraining:
         # Where there is no photograph for the teachers, the drawn points alone are contrasted.
         DescriptorConfig(losses=(("cosine", 4.0), ("contrast", 1.0)), points_per_frame=128),
         TeachersConfig(TEACHERS, options.peers, options.cache or options.out / "teachers"),
-        model=MODELS[f"pyramid-{options.size}"],
+        model=MODELS[f"traqpoint-{options.size}"],
         init=options.init,
     )
 
@@ -146,14 +150,31 @@ def stage_2(options: Options) -> PolicyTraining:
     )
 
 
+def ship(trained: Path, options: Options) -> None:
+    """The file that is released: logits by another factor, and where they come from in the header."""
+    model = TraqPoint.from_pretrained(trained)
+    descriptor = TraqPoint.from_pretrained(options.out / "descriptor" / "descriptor.safetensors")
+    for layer in (model.detector.head, model.detector.worth):
+        layer.weight.data *= LOGIT_SCALE
+        layer.bias.data *= LOGIT_SCALE
+    name = f"traqpoint-{options.size}"
+    about = {
+        "name": name,
+        "license": "Apache-2.0",
+        "teachers": descriptor.metadata["teachers"],
+        "data": f"{len(list_images(options.out / 'photos'))} photographs, cameras by day and night, scenes, RGB-D",
+        "training": "benchmarks/release/recipe.py",
+    }
+    model.save_pretrained(options.out / f"{name}.safetensors", about)
+
+
 def main(options: Options) -> int:
     if "photos" in options.stages:
         print(f"{gathered(options.photos, options.out / 'photos')} photographs")
     if "descriptor" in options.stages and not (options.out / "descriptor" / "descriptor.safetensors").exists():
         train_descriptor(stage_1(options))
     if "policy" in options.stages:
-        weights = train_policy(stage_2(options))
-        (options.out / f"traqpoint-{options.size}.safetensors").write_bytes(weights.read_bytes())
+        ship(train_policy(stage_2(options)), options)
     return 0
 
 

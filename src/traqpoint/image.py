@@ -197,6 +197,13 @@ def picture_size(picture: Picture) -> tuple[int, int]:
     return width, height
 
 
+def is_flat(picture: Picture) -> bool:
+    """Whether all pixels are the same, or there is only one."""
+    pixels = picture if isinstance(picture, np.ndarray) else picture.permute(1, 2, 0)
+    coarse = pixels[::16, ::16]  # enough to say no, nearly always
+    return bool((coarse == pixels[0, 0]).all()) and bool((pixels == pixels[0, 0]).all())
+
+
 def resize_long_side(image: Tensor, long_side: int) -> Tensor:
     """Shrink (3, H, W) so that its longer side is `long_side` px, antialiased; smaller images stay as they are.
 

@@ -63,11 +63,11 @@ def features(path, images, max_keypoints=200, min_score=0.0):
     return [torch.from_numpy(x) for x in session.run(None, {"images": images.numpy(), **limits})]
 
 
-@pytest.fixture(scope="module", params=["traqpoint-s", "pyramid"])
+@pytest.fixture(scope="module", params=["traqpoint-s-v1", "pyramid"])
 def full(request, tmp_path_factory):
     """A network, and its full graph."""
     name = request.param
-    model = TraqPoint.from_pretrained(name) if name == "traqpoint-s" else request.getfixturevalue(name)
+    model = TraqPoint.from_pretrained(name) if name == "traqpoint-s-v1" else request.getfixturevalue(name)
     return model, export_onnx(model, tmp_path_factory.mktemp("full") / "net.onnx", prominence=0.05)
 
 
@@ -162,7 +162,7 @@ def test_a_network_that_cannot_become_a_graph_says_so(pyramid, tmp_path, monkeyp
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("graph", "network"), [("full", "traqpoint-s"), ("full", "pyramid"), ("dense", "pyramid")])
+@pytest.mark.parametrize(("graph", "network"), [("full", "traqpoint-s-v1"), ("full", "pyramid"), ("dense", "pyramid")])
 def test_openvinos_files_find_what_the_network_finds(request, graph, network, tmp_path):
     pytest.importorskip("openvino")
     model = request.getfixturevalue(network) if network == "pyramid" else network
@@ -195,7 +195,7 @@ def colmap_extract(path, image, max_keypoints, min_score):
     return torch.from_numpy(pixels[kept]), torch.from_numpy(descriptors[0][kept])
 
 
-@pytest.mark.parametrize("network", ["traqpoint-s", "pyramid"])
+@pytest.mark.parametrize("network", ["traqpoint-s-v1", "pyramid"])
 def test_colmap_extracts_what_the_extractor_finds(request, network, tmp_path):
     model = request.getfixturevalue(network) if network == "pyramid" else network
     path = export_onnx(model, tmp_path / "net.onnx", graph="colmap", prominence=0.05)

@@ -100,7 +100,7 @@ def test_photographs_are_shrunk_by_default_and_the_result_says_so():
 def test_bf16_keeps_the_keypoints_and_nearly_the_descriptors():
     image = smooth_picture(96, 128)
     full, half = (
-        Extractor("traqpoint-s", precision=p, prominence=0.0, device="cpu")(image) for p in ("float32", "bf16")
+        Extractor("traqpoint-s-v1", precision=p, prominence=0.0, device="cpu")(image) for p in ("float32", "bf16")
     )
     assert len(full) > 50 and torch.equal(full.keypoints, half.keypoints)
     assert (full.descriptors * half.descriptors).sum(1).min() > 0.98

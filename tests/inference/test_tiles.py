@@ -12,6 +12,7 @@ from traqpoint.inference.extractor import Extractor
 from traqpoint.inference.tiles import Best, Tiles, tiles
 from traqpoint.models.config import MODELS, ModelConfig
 from traqpoint.models.traqpoint import TraqPoint
+from traqpoint.models.weights import available
 
 
 def network(name) -> TraqPoint:
@@ -47,12 +48,11 @@ def assert_same(a, b):
 
 @pytest.mark.parametrize(
     ("name", "size", "side"),
-    [("traqpoint-s", (130, 700), 576), ("pyramid-s", (200, 700), 448), ("pyramid-t", (530, 520), 512)],
+    [("traqpoint-s-v1", (130, 700), 576), ("traqpoint-s", (200, 700), 448), ("traqpoint-t", (530, 520), 512)],
 )
 def test_tiles_give_the_keypoints_of_the_whole_image(name, size, side, monkeypatch):
     """None is lost, doubled or moved at a seam; the best 500 are the best of the image; small borders are respected."""
-    weights = name if name == "traqpoint-s" else network(name)
-    prominence = 0.3 if name == "traqpoint-s" else 0.0
+    weights, prominence = (name, 0.3) if name in available() else (network(name), 0.0)
     whole, tiled = both(weights, side, monkeypatch, prominence=prominence, border=1)
     image = smooth_picture(*size, blob_px=5)
     assert_same(whole(image), tiled(image))
@@ -99,7 +99,7 @@ def test_memory_is_said_as_people_say_it(text, value):
 
 
 def test_a_budget_that_does_not_do_says_what_would():
-    extractor = Extractor("traqpoint-s", memory="525MB", long_side=None, device="cpu")
+    extractor = Extractor("traqpoint-s-v1", memory="525MB", long_side=None, device="cpu")
     with pytest.raises(ImageError, match=r"an image of 900 x 800 pixels needs a memory of 0\.57 GB, not 525MB"):
         extractor(np.zeros((800, 900, 3), np.uint8))
 

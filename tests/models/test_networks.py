@@ -6,7 +6,7 @@ from traqpoint.errors import WeightsError
 from traqpoint.inference.extractor import Extractor
 from traqpoint.inference.settings import describe_extractor
 from traqpoint.models import weights
-from traqpoint.models.config import ModelConfig
+from traqpoint.models.config import MODELS, ModelConfig
 from traqpoint.models.descriptor import SmallDescriptor
 from traqpoint.models.detector import PolicyNetwork
 from traqpoint.models.layers import channels_last
@@ -109,10 +109,11 @@ def test_unknown_names_are_answered_with_the_known_ones():
         TraqPoint.from_pretrained("traqpoint-xxl")
 
 
-def test_the_packaged_weights_load_and_fit_the_size_limit():
-    path = weights.locate("traqpoint-s")
-    assert path.stat().st_size < 10_000_000
-    assert TraqPoint.from_pretrained("traqpoint-s").config.descriptor == "small"
+@pytest.mark.parametrize("name", weights.available())
+def test_the_packaged_weights_load_are_what_their_name_says_and_fit_the_size_limit(name):
+    assert weights.locate(name).stat().st_size < 4_000_000
+    assert TraqPoint.from_pretrained(name).config == MODELS[name]
+    assert (weights.FOLDER / f"{name}.md").is_file()
 
 
 def test_a_model_is_known_by_its_weights_whatever_becomes_of_the_file(tmp_path):
@@ -130,7 +131,7 @@ def test_a_model_is_known_by_its_weights_whatever_becomes_of_the_file(tmp_path):
 
 @pytest.mark.parametrize("change", [lambda w: w.data.mul_(2), torch.nn.init.zeros_])
 def test_a_model_that_was_changed_after_reading_is_another_one(change):
-    model = TraqPoint.from_pretrained("traqpoint-s")
+    model = TraqPoint.from_pretrained("traqpoint-s-v1")
     change(model.detector.policy_head.weight)
     assert model.sha256 != model.metadata["sha256"]
     assert describe_extractor(Extractor(model, device="cpu"))["weights_sha256"] != model.metadata["sha256"]

@@ -13,7 +13,7 @@ from traqpoint.models.pyramid_detector import _shuffled
 from traqpoint.models.traqpoint import TraqPoint
 
 
-@pytest.fixture(params=["pyramid-s", "pyramid-t"])
+@pytest.fixture(params=["traqpoint-s", "traqpoint-t"])
 def model(request):
     """Random weights, and running statistics that have seen something."""
     torch.manual_seed(0)

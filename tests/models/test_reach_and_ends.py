@@ -9,7 +9,7 @@ from traqpoint.models.ends import Ends, padded_together
 from traqpoint.models.reach import reach
 from traqpoint.models.traqpoint import TraqPoint
 
-LOCAL = ("traqpoint-s", "pyramid-s", "pyramid-t")
+LOCAL = ("traqpoint-s", "traqpoint-t", "traqpoint-s-v1")
 
 
 @pytest.mark.parametrize("name", LOCAL)

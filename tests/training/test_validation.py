@@ -71,7 +71,7 @@ def test_stage_one_describes_the_keypoints_of_other_weights_found_once(photos, m
     judge = Validation(config(photos), at_keypoints_of("traqpoint-s", 64, "cpu"))
     model = TraqPoint.from_pretrained("traqpoint-s")
     torch.manual_seed(0)
-    model.detector = TraqPoint().detector  # what it would find itself does not matter
+    model.detector = TraqPoint(model.config).detector  # what it would find itself does not matter
     first = judge(model)
     looked = len(found)
     assert looked == 10 and judge(model) == first and len(found) == looked

@@ -17,6 +17,7 @@ from traqpoint.errors import ConfigError, ImageError
 from traqpoint.image import (
     Picture,
     check_array,
+    is_flat,
     picture_size,
     read_image,
     resized,
@@ -108,7 +109,9 @@ class Extractor:
         out: dict[int, Features] = {}
         together: dict[int, Tensor] = {}
         for i, shown in enumerate(pictures):
-            if self._tiles is not None and not self._tiles.at_once(picture_size(shown)):
+            if is_flat(shown):
+                out[i] = self._nothing(sizes[i])
+            elif self._tiles is not None and not self._tiles.at_once(picture_size(shown)):
                 out[i] = self._tiles(shown)
             else:
                 together[i] = to_tensor(shown)
@@ -119,6 +122,11 @@ class Extractor:
             with memory_named([sizes[i] for i in group]):
                 out |= zip(group, self._forward([together[i] for i in group]), strict=True)
         return [out[i] for i in range(len(pictures))]
+
+    def _nothing(self, size: tuple[int, int]) -> Features:
+        """Of an image of one colour, in which a network may see its own padding."""
+        vectors = torch.zeros(0, self.model.config.descriptor_dim)
+        return Features(torch.zeros(0, 2), torch.zeros(0), vectors, size, size)
 
     @torch.inference_mode()
     def _forward(self, images: list[Tensor]) -> list[Features]:

@@ -126,9 +126,9 @@ class ModelConfig:
 
 
 MODELS = {
-    "traqpoint-s": ModelConfig(),
-    "pyramid-s": ModelConfig("pyramid-s", detector="pyramid"),
-    "pyramid-t": ModelConfig("pyramid-t", detector="pyramid"),
+    "traqpoint-s": ModelConfig("pyramid-s", detector="pyramid"),
+    "traqpoint-t": ModelConfig("pyramid-t", detector="pyramid"),
+    "traqpoint-s-v1": ModelConfig(),
     "traqpoint-b": ModelConfig("base", align_corners=True),
 }
-"""Networks by name: ours for laptops, its second generation in two sizes, and the authors'."""
+"""Networks by name: ours for laptops in two sizes, the first generation's, and the authors'."""

@@ -16,9 +16,8 @@ from traqpoint.models.layers import ConvBlock, Pointwise, upsample
 class PyramidDetector(Detector):
     """A stem of its own says where exactly, four logits per cell of 2 × 2 pixels; the trunk, what is worth it.
 
-    The two meet as logits, one channel each, as the paper's levels do: summed as features before the last layers, as
-    many channels find fewer points again, half a pixel farther off (benchmarks/README.md). At half resolution a channel
-    costs a quarter, and the strided stem sees every pixel. The trunk's own map there is not read: it only costs.
+    The two meet as logits, as the paper's levels do. At half resolution a channel costs a quarter, and the strided stem
+    sees every pixel. The trunk's own map there is not read: it only costs.
     """
 
     stride = 32

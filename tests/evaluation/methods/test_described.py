@@ -17,7 +17,7 @@ def image():
 
 def test_keypoints_are_the_first_ones_and_descriptors_the_second_ones(tmp_path, image):
     torch.manual_seed(0)
-    other = TraqPoint(MODELS["pyramid-t"])
+    other = TraqPoint(MODELS["traqpoint-t"])
     other.save_pretrained(tmp_path / "student.safetensors")
     method = build_method(f"traqpoint-s+{tmp_path / 'student.safetensors'}", max_keypoints=50, device="cpu")
     found = method(image)

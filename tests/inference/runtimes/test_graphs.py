@@ -30,10 +30,10 @@ def nearest(a, b):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("network", ["traqpoint-s", "pyramid"])
+@pytest.mark.parametrize("network", ["traqpoint-s-v1", "pyramid"])
 def test_a_graph_finds_the_keypoints_of_the_network_in_a_ragged_batch(request, backend, network):
     pytest.importorskip(backend)
-    model = TraqPoint.from_pretrained(network) if network == "traqpoint-s" else request.getfixturevalue(network)
+    model = TraqPoint.from_pretrained(network) if network == "traqpoint-s-v1" else request.getfixturevalue(network)
     for ours, theirs in zip(extracted(model), extracted(model, backend=backend), strict=True):
         assert len(ours) > 20 and len(ours) == len(theirs)
         distance, cosine = nearest(ours, theirs)

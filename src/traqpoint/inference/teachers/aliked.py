@@ -19,7 +19,7 @@ class AlikedTeacher(NetworkTeacher):
 
     licence = "BSD-3-Clause"
 
-    def maps(self, image: Tensor) -> Sequence[Tensor]:
+    def maps(self, image: Tensor, size: tuple[int, int]) -> Sequence[Tensor]:
         features, scores = cast(Any, self.network).extract_dense_map(image)
         return scores, features
 

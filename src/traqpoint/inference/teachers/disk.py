@@ -20,7 +20,7 @@ class DiskTeacher(NetworkTeacher):
 
     licence = "Apache-2.0"
 
-    def maps(self, image: Tensor) -> Sequence[Tensor]:
+    def maps(self, image: Tensor, size: tuple[int, int]) -> Sequence[Tensor]:
         return cast(Any, self.network).heatmap_and_dense_descriptors(image)
 
 

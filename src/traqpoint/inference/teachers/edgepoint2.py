@@ -17,7 +17,7 @@ class EdgePoint2Teacher(NetworkTeacher):
 
     licence = "MIT"
 
-    def maps(self, image: Tensor) -> Sequence[Tensor]:
+    def maps(self, image: Tensor, size: tuple[int, int]) -> Sequence[Tensor]:
         descriptors, scores = self.network(image)
         return scores, descriptors
 

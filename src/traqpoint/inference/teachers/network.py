@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from traqpoint.errors import WeightsError
 from traqpoint.geometry.pixels import inside
 from traqpoint.geometry.sampling import sample_descriptors
-from traqpoint.image import pad_to_multiple
+from traqpoint.image import pad_to_multiple, picture_size
 from traqpoint.models.detect import maxima
 from traqpoint.models.layers import frozen
 from traqpoint.tensors import buffers_of, content_hash, load_strictly, read_tensors
@@ -37,8 +37,11 @@ class NetworkTeacher(ABC):
         self._seen: tuple[Tensor, tuple[Tensor, ...]] | None = None
 
     @abstractmethod
-    def maps(self, image: Tensor) -> Sequence[Tensor]:
-        """image (1, 3, H, W), sides multiples of `multiple` -> scores (1, 1, H, W), and descriptors (1, D, h, w)."""
+    def maps(self, image: Tensor, size: tuple[int, int]) -> Sequence[Tensor]:
+        """image (1, 3, H, W), sides multiples of `multiple` -> scores (1, 1, H, W), and descriptors (1, D, h, w).
+
+        size: (W, H) of the part that is no extension, for networks that measure their image.
+        """
 
     @torch.inference_mode()
     def describe(self, image: Tensor, xy: Tensor) -> Tensor:
@@ -65,7 +68,7 @@ class NetworkTeacher(ABC):
         """The maps, kept until another image comes."""
         if self._seen is None or self._seen[0] is not image:
             padded = pad_to_multiple(image, self.multiple).unsqueeze(0).to(self._device)
-            self._seen = (image, tuple(self.maps(padded)))
+            self._seen = (image, tuple(self.maps(padded, picture_size(image))))
         return self._seen[1]
 
 

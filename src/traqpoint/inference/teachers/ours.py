@@ -22,9 +22,9 @@ class OurTeacher(NetworkTeacher):
         self.licence = model.metadata.get("license", "licence not stated")
         super().__init__("traqpoint", model, device)
 
-    def maps(self, image: Tensor) -> Sequence[Tensor]:
+    def maps(self, image: Tensor, size: tuple[int, int]) -> Sequence[Tensor]:
         model = cast(TraqPoint, self.network)
-        maps = model.descriptor.maps(image)
+        maps = model.descriptor.maps(image, [size])
         return model.logits(image, maps), *maps
 
     def at(self, maps: Sequence[Tensor], xy: Tensor, image_size: tuple[int, int]) -> Tensor:
