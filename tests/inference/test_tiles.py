@@ -101,7 +101,7 @@ def test_memory_is_said_as_people_say_it(text, value):
 def test_a_budget_that_does_not_do_says_what_would():
     extractor = Extractor("traqpoint-s-v1", memory="525MB", long_side=None, device="cpu")
     with pytest.raises(ImageError, match=r"an image of 900 x 800 pixels needs a memory of 0\.57 GB, not 525MB"):
-        extractor(np.zeros((800, 900, 3), np.uint8))
+        extractor(smooth_picture(800, 900))
 
 
 def test_networks_that_need_whole_images_are_refused():
