@@ -20,9 +20,9 @@ from traqpoint.evaluation.benchmarks.pose import PoseBenchmark
 from traqpoint.evaluation.metrics.pose import match_precision
 from traqpoint.image import list_images
 from traqpoint.inference.extractor import Extractor
-from traqpoint.matching.config import MutualConfig
-from traqpoint.matching.mutual import match
-from traqpoint.types import Features, Matches
+from traqpoint.matching.config import MatcherConfig, MutualConfig
+from traqpoint.matching.run import Matcher, build_matcher
+from traqpoint.types import Features
 
 THRESHOLDS = (
     MutualConfig(),
@@ -57,12 +57,12 @@ class Scene:
     truth: PoseBenchmark
     features: dict[str, Features]
 
-    def judged(self, threshold: MutualConfig) -> Iterator[tuple[int, float]]:
+    def judged(self, match: Matcher) -> Iterator[tuple[int, float]]:
         """(matches, share of them that are true) of each pair."""
         data = self.truth.data
         for pair in data.pairs:
             both = self.features[pair.name_a], self.features[pair.name_b]
-            found = matched(*both, threshold)
+            found = match(*both)
             a, b = (
                 data.pinhole_pixels(name, features.keypoints[found.indices[:, side]], features.image_size)
                 for side, (name, features) in enumerate(zip((pair.name_a, pair.name_b), both, strict=True))
@@ -70,14 +70,11 @@ class Scene:
             yield len(found), match_precision(pair, a, b, 3.0) if len(found) else 0.0
 
 
-def matched(a: Features, b: Features, threshold: MutualConfig) -> Matches:
-    return match(a, b, max_ratio=threshold.max_ratio, min_similarity=threshold.min_similarity)
-
-
 def row(threshold: MutualConfig, scenes: list[Scene], junk: list[tuple[Features, Features]]) -> tuple[float, ...]:
     """Mean true matches of a pair, mean share of true ones, mean and largest number of matches of a junk pair."""
-    pairs = [pair for scene in scenes for pair in scene.judged(threshold)]
-    strangers = [len(matched(a, b, threshold)) for a, b in junk]
+    match = build_matcher(MatcherConfig(mutual=threshold))
+    pairs = [pair for scene in scenes for pair in scene.judged(match)]
+    strangers = [len(match(a, b)) for a, b in junk]
     return mean(n * share for n, share in pairs), mean(s for _, s in pairs), mean(strangers), max(strangers)
 
 

@@ -84,7 +84,7 @@ class Validation:
         )
         return self._glance.judge(extractor).stats["completeness"]
 
-    def judge(self, weights: Path | TraqPoint, max_keypoints: int) -> dict[str, float]:
+    def judge(self, weights: Path, max_keypoints: int) -> dict[str, float]:
         """Numbers of one detector. Nothing is filtered by prominence: blunt policies have none."""
         numbers: dict[str, float] = {}
         for name, benchmark in self._benchmarks.items():

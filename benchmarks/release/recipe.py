@@ -19,6 +19,7 @@ import tyro
 from traqpoint.data.config import DataConfig, HomographyConfig
 from traqpoint.data.posed.config import ColmapConfig, RgbdConfig
 from traqpoint.image import list_images
+from traqpoint.models import weights
 from traqpoint.models.config import MODELS
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.policy.config import PolicyConfig, WarmupConfig
@@ -153,7 +154,7 @@ def stage_2(options: Options) -> PolicyTraining:
 def ship(trained: Path, options: Options) -> None:
     """The file that is released: logits by another factor, and where they come from in the header."""
     model = TraqPoint.from_pretrained(trained)
-    descriptor = TraqPoint.from_pretrained(options.out / "descriptor" / "descriptor.safetensors")
+    _, of_descriptor = weights.read(options.out / "descriptor" / "descriptor.safetensors")
     for layer in (model.detector.head, model.detector.worth):
         layer.weight.data *= LOGIT_SCALE
         layer.bias.data *= LOGIT_SCALE
@@ -161,7 +162,7 @@ def ship(trained: Path, options: Options) -> None:
     about = {
         "name": name,
         "license": "Apache-2.0",
-        "teachers": descriptor.metadata["teachers"],
+        "teachers": of_descriptor["teachers"],
         "data": f"{len(list_images(options.out / 'photos'))} photographs, cameras by day and night, scenes, RGB-D",
         "training": "benchmarks/release/recipe.py",
     }

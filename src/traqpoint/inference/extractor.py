@@ -111,13 +111,13 @@ class Extractor:
         for i, shown in enumerate(pictures):
             if is_flat(shown):
                 out[i] = self._nothing(sizes[i])
-            elif self._tiles is not None and not self._tiles.at_once(picture_size(shown)):
+            elif self._tiles is not None and not self._tiles.at_once(sizes[i]):
                 out[i] = self._tiles(shown)
             else:
                 together[i] = to_tensor(shown)
         # Beyond PyTorch, and for networks that look anywhere, an image must be as large as its batch.
         ragged = self.config.backend == "torch" and self.model.local
-        ends = {i: padded_size(picture_size(image), self.model.stride) for i, image in together.items()}
+        ends = {i: padded_size(sizes[i], self.model.stride) for i in together}
         for group in in_groups(ends, ends.__getitem__, waste=MAX_WASTE if ragged else 0.0):
             with memory_named([sizes[i] for i in group]):
                 out |= zip(group, self._forward([together[i] for i in group]), strict=True)

@@ -44,7 +44,7 @@ class PyramidShape:
     stem: int = 16
     """Channels of the pyramid detector's stem at 1/2."""
     stem_depth: int = 1
-    """Convolutions behind it there; each lifts completeness by three hundredths and costs a twentieth of XFeat."""
+    """Convolutions behind it there."""
 
     @property
     def maps(self) -> tuple[int, int, int, int]:
