@@ -92,4 +92,4 @@ def test_the_wheel_works_where_there_is_no_repository(installed, tmp_path):
     )
     pytest.importorskip("skimage")
     run(installed, tmp_path, "traqpoint", "demo", "--out", "demo", "--device", "cpu")
-    assert (tmp_path / "demo" / "flight_tracks.mp4").stat().st_size > 0
+    assert (tmp_path / "demo" / "flight_tracks.webm").stat().st_size > 0

@@ -68,7 +68,7 @@ def test_a_webcams_path_is_the_true_one_and_its_film_has_every_frame(tmp_path, f
     world = Drive()
     result = follow(tmp_path / "out", Exact(world), BENCHMARK, max_frames=FRAMES, film=True)
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"path.mp4", "path.png", "path_tum.txt", "path_kitti.txt", "path_euroc.csv", *RESULT}
+    assert names == {"path.webm", "path.png", "path_tum.txt", "path_kitti.txt", "path_euroc.csv", *RESULT}
     path = read_tum(tmp_path / "out" / "path_tum.txt")
     assert bool((path.timestamps.diff() > 0).all()) and path.timestamps[0] == 0
     true = type(path)(path.timestamps, world.truth.cam_from_world)
@@ -76,7 +76,7 @@ def test_a_webcams_path_is_the_true_one_and_its_film_has_every_frame(tmp_path, f
     assert result.stats["failed_frames"] == 0 and result.stats["mean_track_length"] > 5
     assert result.protocol["dataset"] == {"name": "camera 0", "images": FRAMES}
     monkeypatch.undo()
-    frames = frames_of(tmp_path / "out" / "path.mp4")
+    frames = frames_of(tmp_path / "out" / "path.webm")
     assert len(frames) == FRAMES and frames[0].shape == PICTURE.shape
     trails = [int((np.ptp(frame[200:], axis=-1) > 60).sum()) for frame in frames]  # coloured, and below the inset
     assert trails[0] == 0 and trails[-1] > 500

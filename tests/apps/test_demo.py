@@ -80,7 +80,7 @@ def test_every_file_is_there_whole_and_nothing_else(finished):
     assert {path.name for path in out.iterdir()} == set(demo.FILES)
     assert read_image(out / "motorcycle_matches.png").shape == (3 * (500 + 34), 2 * 741, 3)
     assert read_image(out / "flight_tracks.png").shape == (120 + 34, 3 * 160, 3)
-    assert len(list(read_frames(out / "flight_tracks.mp4"))) == 5
+    assert len(list(read_frames(out / "flight_tracks.webm"))) == 5
     assert json.loads((out / "report.json").read_text()) == json.loads(json.dumps(asdict(report)))
 
 

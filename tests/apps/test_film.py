@@ -2,20 +2,19 @@
 
 import cv2
 import numpy as np
+from films import write_film
 
 from traqpoint.apps.film import film_pairs, sharp_frames
 from traqpoint.image import list_images, read_image
 from traqpoint.inference.config import PairsConfig
-from traqpoint.io.video import VideoWriter
 
 SHARP = (1, 6, 8)
 
 
 def test_the_sharpest_frame_of_each_part_is_kept_under_its_number(tmp_path):
     picture = np.random.default_rng(0).integers(0, 255, (96, 128, 3), dtype=np.uint8)
-    with VideoWriter(tmp_path / "film.mp4") as film:
-        for number in range(12):
-            film.write(picture if number in SHARP else cv2.GaussianBlur(picture, (0, 0), 3))
+    blurred = cv2.GaussianBlur(picture, (0, 0), 3)
+    write_film(tmp_path / "film.mp4", [picture if number in SHARP else blurred for number in range(12)])
     told = []
     kept = sharp_frames(tmp_path / "film.mp4", tmp_path / "frames", 3, lambda *at: told.append(at), long_side=64)
     assert kept == [f"{number:06}.jpg" for number in SHARP] and told[-1] == (12, 12)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_scenes
+from films import write_film
 
 pycolmap = pytest.importorskip("pycolmap")
 
@@ -24,7 +25,6 @@ from traqpoint.inference.pairs import exhaustive_pairs  # noqa: E402
 from traqpoint.inference.pipeline import match_pairs  # noqa: E402
 from traqpoint.inference.settings import describe_extractor, settings_path  # noqa: E402
 from traqpoint.io.colmap_model import read_model  # noqa: E402
-from traqpoint.io.video import VideoWriter  # noqa: E402
 from traqpoint.sfm.config import MATCHER, MappingConfig, PhotosConfig  # noqa: E402
 
 MAPPING = MappingConfig(num_threads=1)
@@ -178,9 +178,7 @@ def _skipping(outcome):
 
 
 def test_a_film_with_a_known_calibration_is_mapped_by_its_sharp_frames(tmp_path, extractor, rng):
-    with VideoWriter(tmp_path / "film.mp4") as film:
-        for picture in small_scenes.walls(rng, 6):
-            film.write(picture)
+    write_film(tmp_path / "film.mp4", small_scenes.walls(rng, 6))
     (tmp_path / "K.txt").write_text("350 350 159.5 119.5")
     known = PhotosConfig(calibration=tmp_path / "K.txt", max_frames=6)
     found = photos_to_model(tmp_path / "film.mp4", tmp_path / "out", extractor, config=MAPPING, photos=known)

@@ -52,11 +52,11 @@ def test_everything_is_written(tmp_path):
     statistics = track_to_folder(FRAMES, tmp_path / "out", DotExtractor(), progress=progress)
     assert (statistics.num_tracks, statistics.mean_length, statistics.num_frames) == (8, 6.0, 6)
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"tracks.npz", "tracks.png", "tracks.mp4", "statistics.json", "config.yaml"}
+    assert names == {"tracks.npz", "tracks.png", "tracks.webm", "statistics.json", "config.yaml"}
     tracks = load_tracks(tmp_path / "out/tracks.npz")
     assert len(tracks) == 8 and tracks.xy[tracks.track_id == 0][:, 0].tolist() == [5, 8, 11, 14, 17, 20]
     assert json.loads((tmp_path / "out/statistics.json").read_text())["mean_length"] == 6.0
-    assert len(list(video.read_frames(tmp_path / "out/tracks.mp4"))) == 6
+    assert len(list(video.read_frames(tmp_path / "out/tracks.webm"))) == 6
     assert read_image(tmp_path / "out/tracks.png").shape == (60, 81, 3)
     assert calls == [(i, 6) for i in range(1, 7)]
 
@@ -89,7 +89,7 @@ def camera(monkeypatch):
 def test_ctrl_c_is_the_normal_end_of_a_webcam(tmp_path, camera):
     """What a webcam has shown until Ctrl-C is a complete result."""
     statistics = track_to_folder(0, tmp_path, DotExtractor(interrupt_at=4))
-    assert statistics.num_frames == 4 and (tmp_path / "tracks.mp4").is_file()
+    assert statistics.num_frames == 4 and (tmp_path / "tracks.webm").is_file()
     assert track_to_folder(0, tmp_path, DotExtractor(), max_frames=2, overwrite=True).num_frames == 2
 
 

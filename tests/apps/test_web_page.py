@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import small_scenes
 from browser import chromium
+from films import write_film
 
 pytest.importorskip("gradio", reason="gradio is not installed: the extra web")
 pytest.importorskip("matplotlib")
@@ -86,11 +87,8 @@ def test_photographs_become_a_model_to_turn(page, photos):
 
 
 def test_a_film_becomes_tracks(address, tmp_path):
-    from traqpoint.io.video import VideoWriter
-
-    with VideoWriter(tmp_path / "film.mp4") as film:
-        for picture in small_scenes.walls(np.random.default_rng(0), 6):
-            film.write(cv2.resize(picture, (320, 240)))
+    walls = small_scenes.walls(np.random.default_rng(0), 6)
+    write_film(tmp_path / "film.mp4", [cv2.resize(picture, (320, 240)) for picture in walls])
     with chromium() as page:
         page.set_default_timeout(PATIENCE_MS)
         page.goto(address)

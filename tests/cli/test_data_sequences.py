@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from films import write_film
 
 pytest.importorskip("pycolmap")
 
@@ -10,7 +11,6 @@ from traqpoint.cli.main import main
 from traqpoint.errors import ConfigError, DataError
 from traqpoint.image import list_images, read_image, write_image
 from traqpoint.inference.extractor import Extractor
-from traqpoint.io.video import VideoWriter
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +22,7 @@ def test_of_each_part_of_a_film_the_sharpest_frame_is_kept(tmp_path, extractor):
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
     sharp = {2, 4, 11}  # of four parts of three frames
-    with VideoWriter(tmp_path / "film.mp4") as film:
-        for number in range(12):
-            film.write(noise if number in sharp else noise // 8 + 100)
+    write_film(tmp_path / "film.mp4", [noise if number in sharp else noise // 8 + 100 for number in range(12)])
     with pytest.raises(DataError, match=r"film\.mp4: no sequences can be made of it"):
         real_sequences(tmp_path / "film.mp4", tmp_path / "out", extractor, max_frames=4)
     kept = [int(path.stem) for path in list_images(tmp_path / "out" / "images")]

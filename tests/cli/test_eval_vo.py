@@ -132,11 +132,11 @@ def test_a_path_that_is_wholly_lost_is_told_and_exits_with_1(ride, tmp_path, cap
 def test_a_film_shows_the_path_and_stands_in_for_a_window_where_there_is_none(ride, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("traqpoint.viz.window.why_no_window", lambda: "there is no screen")
     assert vo(ride, ride / "image_0", tmp_path / "out", "--show") == 0
-    assert f"there is no screen; watch {tmp_path / 'out' / 'path.mp4'} instead" in capsys.readouterr().err
-    assert len(list(read_frames(tmp_path / "out" / "path.mp4"))) == FRAMES
-    (tmp_path / "out" / "path.mp4").unlink()
-    assert vo(ride, ride / "image_0", tmp_path / "out") == 0 and not (tmp_path / "out" / "path.mp4").exists()
-    assert vo(ride, ride / "image_0", tmp_path / "out", "--film") == 0 and (tmp_path / "out" / "path.mp4").is_file()
+    assert f"there is no screen; watch {tmp_path / 'out' / 'path.webm'} instead" in capsys.readouterr().err
+    assert len(list(read_frames(tmp_path / "out" / "path.webm"))) == FRAMES
+    (tmp_path / "out" / "path.webm").unlink()
+    assert vo(ride, ride / "image_0", tmp_path / "out") == 0 and not (tmp_path / "out" / "path.webm").exists()
+    assert vo(ride, ride / "image_0", tmp_path / "out", "--film") == 0 and (tmp_path / "out" / "path.webm").is_file()
 
 
 def test_a_webcam_is_a_source_and_two_sources_are_one_too_many(ride, tmp_path, capsys, monkeypatch):

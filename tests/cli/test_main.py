@@ -158,7 +158,7 @@ def test_track_end_to_end(tmp_path, photos, weights, capsys):
     args = ["track", str(photos), "--out", str(tmp_path / "t"), "--weights", weights, "--prominence", "0"]
     assert main([*args, "--max-keypoints", "30", "--min-similarity", "-1"]) == 0
     assert load_tracks(tmp_path / "t/tracks.npz").num_frames == 3
-    assert all((tmp_path / "t" / name).is_file() for name in ("tracks.png", "tracks.mp4", "statistics.json"))
+    assert all((tmp_path / "t" / name).is_file() for name in ("tracks.png", "tracks.webm", "statistics.json"))
     assert "3 frames" in capsys.readouterr().out
 
 
@@ -178,8 +178,8 @@ def test_without_a_screen_track_says_so_and_writes_the_film(tmp_path, photos, we
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
     assert main([*track, str(photos), "--show", "--out", str(tmp_path / "t"), "--max-keypoints", "20"]) == 0
-    assert f"watch {tmp_path}/t/tracks.mp4 instead" in capsys.readouterr().err
-    assert (tmp_path / "t/tracks.mp4").is_file()
+    assert f"watch {tmp_path}/t/tracks.webm instead" in capsys.readouterr().err
+    assert (tmp_path / "t/tracks.webm").is_file()
 
 
 def test_bad_images_give_one_line_each_and_exit_code_1(tmp_path, photos, weights, capfd):

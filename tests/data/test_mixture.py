@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from films import write_film
 
 from traqpoint.cli.options import parse
 from traqpoint.cli.train import Descriptor
@@ -17,7 +18,6 @@ from traqpoint.data.mixture import Mixture, build_source
 from traqpoint.data.photos import load_video_frames, photos_once
 from traqpoint.errors import ConfigError, DataError
 from traqpoint.image import read_image, write_image
-from traqpoint.io.video import VideoWriter
 from traqpoint.models.traqpoint import TraqPoint
 from traqpoint.training.config import DescriptorConfig, DescriptorTraining, LoopConfig
 from traqpoint.training.runs import train_descriptor
@@ -182,9 +182,7 @@ def test_homographies_and_worlds_read_their_photos_once(tmp_path, monkeypatch):
 
 def test_a_video_gives_homography_sequences_of_its_frames(tmp_path):
     rng = np.random.default_rng(0)
-    with VideoWriter(tmp_path / "v.mp4") as writer:
-        for _ in range(5):
-            writer.write(rng.integers(0, 255, (64, 80, 3), dtype=np.uint8))
+    write_film(tmp_path / "v.mp4", rng.integers(0, 255, (5, 64, 80, 3), dtype=np.uint8))
     folder = pictures(tmp_path / "frames")
     source = build_source(
         DataConfig(mixture=(("video", 1.0),), videos=(tmp_path / "v.mp4", folder), homography=SMALL), "cpu"
@@ -194,9 +192,7 @@ def test_a_video_gives_homography_sequences_of_its_frames(tmp_path):
 
 
 def test_frames_of_a_long_video_are_kept_at_even_distances(tmp_path):
-    with VideoWriter(tmp_path / "v.mp4") as writer:
-        for i in range(23):
-            writer.write(np.full((64, 64, 3), 10 * i, np.uint8))
+    write_film(tmp_path / "v.mp4", [np.full((64, 64, 3), 10 * i, np.uint8) for i in range(23)])
     kept = [round(float(frame.float().mean()) / 10) for frame in load_video_frames(tmp_path / "v.mp4", limit=6)]
     assert kept == [0, 4, 8, 12, 16, 20]
     shown = [float(f.float().mean()) for f in load_video_frames(pictures(tmp_path / "f", 9), limit=3)]

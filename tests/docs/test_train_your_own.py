@@ -3,6 +3,7 @@
 import documents
 import pytest
 import torch
+from films import write_film
 
 pytest.importorskip("pycolmap")
 
@@ -10,7 +11,6 @@ from traqpoint.cli.main import main
 from traqpoint.data.worlds.config import WorldsConfig
 from traqpoint.data.worlds.source import Worlds
 from traqpoint.image import write_image
-from traqpoint.io.video import VideoWriter
 
 PAGE = documents.ROOT / "docs" / "train_your_own.md"
 
@@ -32,9 +32,7 @@ def inputs(tmp_path_factory):
         frames = Worlds(config).sample(1, torch.Generator().manual_seed(seed)).images[0]
         pictures = [(frame.permute(1, 2, 0) * 255).byte().numpy() for frame in frames]
         if name == "film":
-            with VideoWriter(folder / "film.mp4") as film:
-                for picture in pictures:
-                    film.write(picture)
+            write_film(folder / "film.mp4", pictures)
         else:
             for number, picture in enumerate(pictures):
                 write_image(folder / name / f"{number}.png", picture)

@@ -5,13 +5,13 @@ import shutil
 import numpy as np
 import torch
 from documents import ROOT
+from films import write_film
 from PIL import Image
 
 from traqpoint.data.worlds.config import WorldsConfig
 from traqpoint.data.worlds.source import Worlds
 from traqpoint.geometry.pixels import opencv_K_from_colmap
 from traqpoint.image import write_image
-from traqpoint.io.video import VideoWriter
 
 FRAMES = 8
 PLACEHOLDERS = {
@@ -50,9 +50,7 @@ def write_inputs(folder):
     for name, picture in (("a.jpg", pictures[0]), ("b.jpg", pictures[1])):
         write_image(folder / name, picture)
     for name in ("video.mp4", "walk.mp4"):
-        with VideoWriter(folder / name) as film:
-            for picture in pictures:
-                film.write(picture)
+        write_film(folder / name, pictures)
     write_geometry(folder, batch.geometry)
     for name in ("document_method.py", "other_document_method.py"):
         shutil.copy(ROOT / "examples" / "own_method.py", folder / name)

@@ -60,7 +60,7 @@ def camera_to_path(
         follower = odometry.follower(read_calibration(calibration, (first.shape[1], first.shape[0])))
         live = _Live(follower)
         with (
-            VideoWriter(out / "path.mp4") if film else nullcontext() as video,
+            VideoWriter(out / "path.webm") if film else nullcontext() as video,
             until_ctrl_c(camera, lambda: len(live.times) > 1),
         ):
             for image in chain([first], images):

@@ -40,7 +40,7 @@ WINDOW = 10
 """Frames per reference frame: the flight's frames 0, 10 and 20 are references for the nine frames that follow."""
 TRACKER = TrackerConfig(max_displacement=32.0, verify=False)
 """For every method: no point may move farther per frame than 5 % of the width, three times the fastest true one."""
-FILES = ("motorcycle_matches.png", "flight_tracks.png", "flight_tracks.mp4", "report.json")
+FILES = ("motorcycle_matches.png", "flight_tracks.png", "flight_tracks.webm", "report.json")
 
 
 @dataclass(frozen=True)

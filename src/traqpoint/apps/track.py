@@ -36,7 +36,7 @@ def track_to_folder(
     progress: Progress | None = None,
     show: Show | None = None,
 ) -> TrackStatistics:
-    """Write ``tracks.npz``, ``statistics.json``, ``tracks.mp4`` and ``tracks.png`` (its richest frame) into `out`.
+    """Write ``tracks.npz``, ``statistics.json``, ``tracks.webm`` and ``tracks.png`` (its richest frame) into `out`.
 
     A webcam (source is its index) runs until `max_frames` or Ctrl-C, which is its normal end. A folder that is
     complete already is left as it is. min_drawn: tracks of fewer frames are not drawn. progress: called with (frames
@@ -61,7 +61,7 @@ def track_to_folder(
 
     best, best_image = -1, np.zeros((0, 0, 3), dtype=np.uint8)
     with (
-        VideoWriter(out / "tracks.mp4", frame_rate(source)) as video,
+        VideoWriter(out / "tracks.webm", frame_rate(source)) as video,
         until_ctrl_c(source, lambda: online.num_frames > 0),
     ):
         for drawn, richness in _drawn(source, extractor, online, max_frames, trail_length, min_drawn, progress):

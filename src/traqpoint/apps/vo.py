@@ -41,7 +41,7 @@ def images_to_path(
     source: a folder of images in order of their names, or a video, whose frames are kept in ``out/frames``. Of these
     every `every`-th one is used, `max_frames` at most. calibration: see `io.calibration`. Without truth
     the unit of length is the first step. Timestamps are seconds of a video, else what the names of the images say
-    (`data.testsets.odometry.times_of`). film: write path.mp4, too, see `apps.path_film`. show: is given its frames
+    (`data.testsets.odometry.times_of`). film: write path.webm, too, see `apps.path_film`. show: is given its frames
     until it returns False. Raises ConfigError if `out` holds features of other settings.
     """
     check_odometry(odometry, every, max_frames)
@@ -59,7 +59,7 @@ def images_to_path(
             path = judge.estimate(found, progress)
         if film or show is not None:
             with bar("film") as progress:
-                file, fps = out / "path.mp4" if film else None, frame_rate(source) / every
+                file, fps = out / "path.webm" if film else None, frame_rate(source) / every
                 write_path_film(file, sequence, path, lambda i: found.read(names[i]), fps, show, progress)
         return write_path(judge.judged(found, path, out), out, source.name)
 

@@ -131,9 +131,9 @@ def _save(out: Path, features: dict[Path, Features]) -> list[Path]:
 
 def _track(shown: Shown, film: Path, out: Path, extractor: Extractor, limits: WebLimits) -> None:
     statistics = track_to_folder(film, out, extractor, max_frames=limits.max_frames)
-    shown.film = out / "tracks.mp4"
+    shown.film = out / "tracks.webm"
     shown.pictures["Tracks, in the frame with the most; red ones are the longest"] = out / "tracks.png"
-    shown.files += [out / name for name in ("tracks.npz", "tracks.mp4", "tracks.png", "statistics.json")]
+    shown.files += [out / name for name in ("tracks.npz", "tracks.webm", "tracks.png", "statistics.json")]
     shown.notes.append(f"{statistics.num_tracks} tracks, of {statistics.mean_length:.1f} frames by mean.")
 
 

@@ -59,7 +59,7 @@ def open_window(show: bool, title: str, film: Path | None) -> Window | None:
     if missing is None:
         return window.Window(title)
     if film is None:
-        raise ConfigError(f"{missing}: give --out FOLDER for a video with the trails, tracks.mp4")
+        raise ConfigError(f"{missing}: give --out FOLDER for a video with the trails, tracks.webm")
     if show:
         print(f"traqpoint: warning: {missing}; watch {film} instead", file=sys.stderr)
     return None

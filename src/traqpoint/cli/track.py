@@ -14,7 +14,7 @@ from traqpoint.tracking.config import TrackerConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Track(ExtractorOptions, TrackerConfig):
-    """Track keypoints through a video; shows it with trails, or writes tracks.npz, tracks.png, tracks.mp4 and
+    """Track keypoints through a video; shows it with trails, or writes tracks.npz, tracks.png, tracks.webm and
     statistics.json."""
 
     source: tyro.conf.Positional[str | None] = None
@@ -38,7 +38,7 @@ class Track(ExtractorOptions, TrackerConfig):
         from traqpoint.apps.track import track_to_folder, watch
 
         source = one_source("track", self.source, self.camera)
-        window = open_window(self.show, f"traqpoint {source}", None if self.out is None else self.out / "tracks.mp4")
+        window = open_window(self.show, f"traqpoint {source}", None if self.out is None else self.out / "tracks.webm")
         extractor, tracker, trail = self.extractor(), part(self, TrackerConfig), self.trail_length
         with window or nullcontext(), progress_bar("track") as bar:
             show = None if window is None else window.show

@@ -36,7 +36,7 @@ class Vo(ExtractorOptions):
     out: Path
     """Folder for the results, features and matches; a second run goes on where the first one stopped."""
     film: bool = False
-    """Write path.mp4, too: each frame with its tracks, coloured by length, and the camera on its path."""
+    """Write path.webm, too: each frame with its tracks, coloured by length, and the camera on its path."""
     show: bool = False
     """Open a window with that: of a webcam as it sees, of a film when its path is known."""
     mode: Mode = "map"
@@ -63,7 +63,7 @@ class Vo(ExtractorOptions):
             mode=self.mode, scale="none", estimator=self.estimator, matcher=self.matcher, map=self.map
         )
         common = (self.calibration, self.out, self.extractor(), odometry, self.every, self.max_frames)
-        window = open_window(self.show, f"traqpoint {source}", self.out / "path.mp4")
+        window = open_window(self.show, f"traqpoint {source}", self.out / "path.webm")
         film, show = self.film or (self.show and window is None), None if window is None else window.show
         with window or nullcontext():
             if isinstance(source, int):
