@@ -25,17 +25,19 @@ test-oldest:
 	VIRTUAL_ENV=$(OLDEST) $(OLDEST)/bin/uv pip install -q --resolution lowest-direct -r pyproject.toml $(EXTRAS:%=--extra %)
 	VIRTUAL_ENV=$(OLDEST) $(OLDEST)/bin/uv pip install -q --no-deps -e .
 	VIRTUAL_ENV=$(OLDEST) $(OLDEST)/bin/uv pip install -q pytest pytest-xdist hypothesis
-	$(OLDEST)/bin/python -m pytest -n auto --ignore tests/architecture --ignore tests/docs
+	$(OLDEST)/bin/python -m pytest -n auto -m 'not slowest' --ignore tests/architecture --ignore tests/docs
 
-# What `make test` leaves out: every command of the documents, a wheel in an environment of its own, killed trainings.
+# What `make test` leaves out: what takes a second or more; then, in one process, what takes minutes or an environment of its
+# own: every command of the documents, the wheel, a training killed twenty times.
 test-slow: .venv/bin/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n auto -m slow
+	$(BIN)/python -m pytest -m slowest
 
 # The lines that no test runs, by file.
 coverage: .venv/bin/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m pytest -n auto --cov=traqpoint --cov-report=term-missing:skip-covered --cov-report=html
+	$(BIN)/python -m pytest -n auto -m 'not slowest' --cov=traqpoint --cov-report=term-missing:skip-covered --cov-report=html
 
 # The site, in site/index.html; a broken link is an error.
 docs: .venv/bin/python

@@ -194,6 +194,7 @@ def test_an_image_that_cannot_be_written_is_an_error(tmp_path):
         write_image(tmp_path / "a.xyz", picture())
 
 
+@pytest.mark.slow
 def test_a_png_can_still_be_written_after_pycolmap_is_loaded(tmp_path):
     pytest.importorskip("pycolmap")
     code = (
@@ -243,6 +244,7 @@ print(peak.mb)
 """
 
 
+@pytest.mark.slow
 def test_a_picture_is_shrunk_to_the_bit_without_its_tensor():
     """Rows first, some at a time: the same numbers as at once; of 96 MB of floats, a part is held."""
     picture = np.random.default_rng(0).integers(0, 255, (700, 300, 3), dtype=np.uint8)

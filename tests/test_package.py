@@ -66,7 +66,7 @@ def run(installed, folder, *arguments):
     return ended.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_the_wheel_and_the_source_distribution_hold_what_is_needed_and_no_more(built):
     (wheel,), (source,) = built.glob("*.whl"), built.glob("*.tar.gz")
     names = zipfile.ZipFile(wheel).namelist()
@@ -79,7 +79,7 @@ def test_the_wheel_and_the_source_distribution_hold_what_is_needed_and_no_more(b
     assert {"README.md", "pyproject.toml", "CHANGELOG.md", "src/traqpoint/__init__.py"} <= inside
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_the_wheel_works_where_there_is_no_repository(installed, tmp_path):
     """Version, info, extract and the whole demo."""
     where = run(installed, tmp_path, "python", "-c", "import traqpoint; print(traqpoint.__file__)")

@@ -56,7 +56,7 @@ def required(wheel):
     return [line for line in lines if not line.startswith("torch")]
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 @pytest.mark.parametrize("version", OTHERS)
 def test_what_needs_no_tensors_works_on_another_python(version, built, tmp_path, monkeypatch):
     monkeypatch.delenv("PYTHONPATH", raising=False)

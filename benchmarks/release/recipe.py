@@ -59,7 +59,7 @@ class Options:
     descriptor_steps: int = 8000
     """Updates of stage 1: 0.45 s each on one core."""
     policy_steps: int = 1500
-    """Updates of stage 2."""
+    """Updates of stage 2; with more of them a finished run goes on."""
     seed: int = 0
     """Of both stages."""
     init: str | None = None
@@ -148,6 +148,7 @@ def stage_2(options: Options) -> PolicyTraining:
         LoopConfig(options.policy_steps, 2, learning_rate=1e-2, seed=options.seed, precision="float32", ema=0.99),
         # The reward needs little help: without any imitation a hundredth of completeness was lost (docs/method.md §11).
         PolicyConfig(warmup=WarmupConfig(share=0.04)),
+        changed=("loop.steps",),
     )
 
 

@@ -64,6 +64,7 @@ def frames_of(film):
     return frames
 
 
+@pytest.mark.slow
 def test_a_webcams_path_is_the_true_one_and_its_film_has_every_frame(tmp_path, follow, monkeypatch):
     world = Drive()
     result = follow(tmp_path / "out", Exact(world), BENCHMARK, max_frames=FRAMES, film=True)

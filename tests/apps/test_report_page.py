@@ -33,7 +33,7 @@ def turned(page):
     return canvas.screenshot() != before
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 @pytest.mark.parametrize("width", [1280, 400])
 def test_the_report_shows_cameras_sorts_its_table_and_asks_nobody(report, width):
     with chromium(width) as page:
@@ -55,7 +55,7 @@ def test_the_report_shows_cameras_sorts_its_table_and_asks_nobody(report, width)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_click_on_a_camera_in_space_tells_its_image(report):
     with chromium() as page:
         page.goto(report.as_uri())

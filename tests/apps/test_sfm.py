@@ -53,6 +53,7 @@ def whole(tmp_path_factory, extractor):
     return photos, folder / "out", photos_to_model(photos, folder / "out", extractor, config=MAPPING)
 
 
+@pytest.mark.slow
 def test_photos_become_a_model_and_one_page_that_tells_of_each_image(whole, extractor):
     photos, out, found = whole
     assert found.stats["registered"] == 5
@@ -115,6 +116,7 @@ def test_copies_are_those_of_the_same_bytes_and_each_names_the_first(tmp_path):
     assert notes == [f"{copy}: left out, it is a copy of {first}" for copy, first in ("ca", "ea", "fb")]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_ended_in_any_step_goes_on_and_ends_with_the_same_model(tmp_path, extractor, whole):
     photos, out, _ = whole
 
@@ -145,6 +147,7 @@ def test_a_run_that_is_ended_in_any_step_goes_on_and_ends_with_the_same_model(tm
     assert np.array_equal(models[0].xyz, models[1].xyz) and (tmp_path / "out" / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_shards_of_many_workers_merged_into_the_output_are_mapped_without_extracting_or_matching_again(
     tmp_path, extractor, whole, monkeypatch
 ):
@@ -177,6 +180,7 @@ def _skipping(outcome):
     return outcome
 
 
+@pytest.mark.slow
 def test_a_film_with_a_known_calibration_is_mapped_by_its_sharp_frames(tmp_path, extractor, rng):
     write_film(tmp_path / "film.mp4", small_scenes.walls(rng, 6))
     (tmp_path / "K.txt").write_text("350 350 159.5 119.5")

@@ -30,6 +30,7 @@ def photos(tmp_path_factory):
     return sorted(folder.iterdir())
 
 
+@pytest.mark.slow
 def test_a_pair_has_both_methods_numbers_pictures_and_files(photos, tmp_path, extractor):
     shown = show_pair(*photos, tmp_path, extractor, LIMITS)
     assert [row["method"] for row in shown.rows] == ["TraqPoint", "SIFT"] and len(shown.pictures) == 4
@@ -39,6 +40,7 @@ def test_a_pair_has_both_methods_numbers_pictures_and_files(photos, tmp_path, ex
     assert page.count("data:image/png") == 4 and "http" not in page
 
 
+@pytest.mark.slow
 def test_two_images_of_one_name_have_a_file_each(photos, tmp_path, extractor):
     """Uploads lie in folders of their own."""
     pair = [tmp_path / folder / "photo.png" for folder in "ab"]

@@ -15,7 +15,7 @@ from traqpoint.apps.web import serve
 from traqpoint.apps.web_limits import WebLimits
 from traqpoint.inference.extractor import Extractor
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slowest
 PATIENCE_MS = 240_000
 
 

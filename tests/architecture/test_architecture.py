@@ -5,6 +5,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,7 @@ def test_a_file_imports_only_from_lower_layers_or_its_own_part(file):
         assert allowed, f"{file} imports {name}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["src", "benchmarks", "examples"])
 def test_nothing_outside_of_cli_imports_it(folder):
     """The command line parses, calls and prints: what it calls is there for programs too."""
@@ -150,7 +152,7 @@ def test_the_linters_are_content(command):
 PYTHONS = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', (ROOT / "pyproject.toml").read_text())
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 @pytest.mark.parametrize("version", PYTHONS)
 def test_the_types_are_right_on_every_python(version):
     pytest.importorskip("mypy")
@@ -166,47 +168,38 @@ def test_pre_commit_runs_the_linters_of_the_environment_as_this_test_does():
     assert all(hook["language"] == "system" and not hook["pass_filenames"] for hook in hooks)
 
 
+@cache
 def mentions(node):
     return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
 
 
 IDENTITIES = ("PeerConfig", "StoredConfig")
 """Filled in by code, to say in a result's protocol what made it: nothing has to act on them."""
+CLASSES = [(node, file) for file, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
 CONFIGURATIONS = {
     node.name: (node, file)
-    for file, tree in TREES.items()
-    for node in ast.walk(tree)
-    if isinstance(node, ast.ClassDef) and node.name.endswith(("Config", "Training")) and node.name not in IDENTITIES
+    for node, file in CLASSES
+    if node.name.endswith(("Config", "Training")) and node.name not in IDENTITIES
 }
-HOLDERS = {
-    name: {
-        other.name
-        for tree in TREES.values()
-        for other in ast.walk(tree)
-        if isinstance(other, ast.ClassDef) and name in mentions(other)
-    }
-    for name in CONFIGURATIONS
-}
-"""Configuration -> classes that are made of it, or from it."""
 
 
+@cache
 def reads(node):
     """Names of all attributes that are read, but for a configuration's checks of itself."""
     if isinstance(node, ast.FunctionDef) and node.name == "__post_init__":
-        return
-    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-        yield node.attr
-    for child in ast.iter_child_nodes(node):
-        yield from reads(child)
+        return set()
+    here = {node.attr} if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) else set()
+    return here.union(*(reads(child) for child in ast.iter_child_nodes(node)))
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_every_field_of_a_configuration_is_read_by_some_code(name):
+    """By its own file, or by one that names it or a class that is made of it, or from it."""
     node, file = CONFIGURATIONS[name]
     fields = {s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)}
-    handles = HOLDERS[name] | {name}
+    handles = {name, *(other.name for other, _ in CLASSES if name in mentions(other))}
     users = [TREES[file], *(tree for tree in TREES.values() if handles & mentions(tree))]
-    assert not fields - {attribute for tree in users for attribute in reads(tree)}, f"{file}: unread fields of {name}"
+    assert not fields.difference(*(reads(tree) for tree in users)), f"{file}: unread fields of {name}"
 
 
 ROOMS = {path.parent.relative_to(PACKAGE).as_posix() for path in FILES}

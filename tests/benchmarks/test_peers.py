@@ -27,6 +27,7 @@ def data(tmp_path):
     return tmp_path / "data"
 
 
+@pytest.mark.slow
 def test_what_fails_is_told_at_the_end_and_the_rest_is_in_the_tables(peers, data, tmp_path, capsys):
     out = tmp_path / "out"
     options = peers.Options(

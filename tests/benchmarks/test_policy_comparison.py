@@ -54,6 +54,7 @@ def options(comparison, tmp_path):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["homography", "worlds"])
 def test_a_finished_run_is_kept_and_the_same_command_goes_on(comparison, options, source, capsys):
     comparison.main(options(source=source, variants=("initial",), out=None))
@@ -87,6 +88,7 @@ def test_frames_are_chosen_as_the_variant_says(comparison):
     assert chosen("any", 5).unique(dim=0).tolist() == [[0, 1, 2, 3, 4]]
 
 
+@pytest.mark.slow
 def test_a_batch_is_the_frames_of_the_sources_sequence(comparison, options):
     config = options(source="worlds")
     pool = torch.load(comparison.build_pool(config), weights_only=False)

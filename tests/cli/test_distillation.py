@@ -48,6 +48,7 @@ def arguments(folder, *more):
     ]
 
 
+@pytest.mark.slow
 def test_two_steps_with_all_losses_continue_and_the_weights_name_their_teachers(folder, capfd):
     losses = ["--descriptor.losses", "cosine", "4", "contrast", "1", "similarity", "1", "procrustes", "1"]
     words = arguments(folder, *losses, "--data.homography.light", "strong", "--loop.checkpoint-every", "1")

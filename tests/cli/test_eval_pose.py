@@ -62,6 +62,7 @@ def run(*args):
     return main(["eval", "pose", *map(str, args)])
 
 
+@pytest.mark.slow
 def test_the_pose_of_photographs_of_a_known_scene_is_found_and_reported(corner, tmp_path, capsys):
     pytest.importorskip("poselib")
     args = [corner / "pairs.txt", "--images", corner, "--out", tmp_path, "--methods", "SIFT", "ORB"]

@@ -38,6 +38,7 @@ def run(out, *options):
     return main(["eval", "tracks", "--out", str(out), "--max-keypoints", "200", "--device", "cpu", *map(str, options)])
 
 
+@pytest.mark.slow
 def test_methods_are_compared_on_the_same_windows_and_curves_are_drawn(recording, tmp_path, capsys):
     out = tmp_path / "out"
     options = ("--rgbd", recording, "--frames", "3", "--methods", "SIFT", "ORB")
@@ -59,11 +60,13 @@ def test_methods_are_compared_on_the_same_windows_and_curves_are_drawn(recording
     assert (out / "predictions" / "SIFT" / "features" / "0000" / "0000.npz").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_photos_become_homography_sequences(photos, tmp_path, capsys):
     assert run(tmp_path / "out", "--photos", photos, "--methods", "ORB", "--frames", "3", "--limit", "1") == 0
     assert "dataset homographies of photos (sequences 1, image_size 480, num_frames 3" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_worlds_need_no_data_and_our_weights_are_the_default(tmp_path, capsys, monkeypatch):
     # The default forty textures take seconds to make.
     monkeypatch.setattr(

@@ -37,6 +37,7 @@ def ride(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_methods_are_judged_and_leave_a_table_paths_and_a_picture(ride, tmp_path, capsys):
     out = tmp_path / "out"
     command = ["eval", "vo", "--kitti", str(ride), "--methods", "SIFT", "ORB", "--out", str(out)]
@@ -129,6 +130,7 @@ def test_a_path_that_is_wholly_lost_is_told_and_exits_with_1(ride, tmp_path, cap
     assert "2 of 3 frames lost" in captured.err and "3 poses, 2 of them lost" in captured.out
 
 
+@pytest.mark.slow
 def test_a_film_shows_the_path_and_stands_in_for_a_window_where_there_is_none(ride, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("traqpoint.viz.window.why_no_window", lambda: "there is no screen")
     assert vo(ride, ride / "image_0", tmp_path / "out", "--show") == 0

@@ -39,6 +39,7 @@ def test_ten_photos_become_one_coloured_model_of_all_ten(tmp_path, capsys):
     assert "mapper: incremental there, global here" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @needs_entry
 def test_a_table_against_the_laser(tmp_path, capsys):
     """With the true calibration the cameras are within decimetres of a scene that is ten metres wide."""
@@ -67,6 +68,7 @@ def test_one_photo_is_told_to_be_too_few(tmp_path, capsys):
     assert "a.png: a model needs two images or more" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_photos_that_exif_turns_become_a_model_of_the_files_as_they_are(tmp_path):
     """Two walls at two distances pass by; the camera was held sideways, so the files lie on their side."""
     rng = np.random.default_rng(0)

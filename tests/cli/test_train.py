@@ -31,6 +31,9 @@ def test_an_unknown_preset_is_refused_with_the_known_ones():
         parse(Policy, [*COMMON, "--preset", "papre"], "traqpoint train policy")
 
 
+SMALL_WORLDS = ["--data.mixture", "worlds", "1", "--data.worlds.num-textures", "1", "--data.worlds.texture-size", "64"]
+
+
 @pytest.mark.parametrize(
     ("args", "named"),
     [
@@ -38,7 +41,7 @@ def test_an_unknown_preset_is_refused_with_the_known_ones():
         ([], "photos"),
         (["--data.photos", "{tmp}", "--loop.steps", "0"], "steps"),
         (["--data.mixture", "worlds", "1", "--policy.reward.redetection.window-px", "4"], "window_px"),
-        (["--data.mixture", "worlds", "1", "--descriptor", "nothing"], "nothing"),
+        ([*SMALL_WORLDS, "--descriptor", "nothing"], "nothing"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, capfd, args, named):

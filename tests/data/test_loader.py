@@ -147,6 +147,7 @@ def test_interrupting_ends_the_workers():
             os.kill(pid, 0)
 
 
+@pytest.mark.slow
 def test_workers_do_not_outlive_a_loop_that_is_killed():
     script = """
 import os, signal, torch

@@ -199,6 +199,7 @@ def test_frames_of_a_long_video_are_kept_at_even_distances(tmp_path):
     assert len(shown) == 3
 
 
+@pytest.mark.slow
 def test_workers_give_one_result_whatever_their_number_and_whenever_interrupted(tmp_path):
     """Two workers straight to step 6 equal one worker that is stopped after step 3 and goes on with two."""
     photos = pictures(tmp_path / "photos")
@@ -217,6 +218,7 @@ def test_workers_give_one_result_whatever_their_number_and_whenever_interrupted(
     assert all(line["unreadable"] == 0 for line in lines[0])
 
 
+@pytest.mark.slow
 def test_a_killed_worker_keeps_the_checkpoint_and_the_run_goes_on(tmp_path):
     photos = pictures(tmp_path / "photos")
     before = set(_children())
@@ -235,6 +237,7 @@ def _children():
     return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
 
 
+@pytest.mark.slow
 def test_a_run_may_go_on_without_workers_and_is_the_same(tmp_path):
     photos = pictures(tmp_path / "photos")
 

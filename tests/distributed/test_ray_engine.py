@@ -19,7 +19,7 @@ from traqpoint.cli.main import main  # noqa: E402
 from traqpoint.inference.merge import merge  # noqa: E402
 from traqpoint.io.stores import open_features, open_matches  # noqa: E402
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slowest
 
 IMAGES = 12
 ON_TWO = ["--engine", "ray", "--actors", "2"]

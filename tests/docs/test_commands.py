@@ -1,6 +1,6 @@
 """Every command and every snippet of the documents is run, page by page from top to bottom, at a small size.
 
-What is not run stands in NOT_RUN, with the reason. Pages that need minutes are marked slow: ``make test-slow``.
+What is not run stands in NOT_RUN, with the reason. Pages that need minutes are for ``make test-slow``.
 """
 
 import runpy
@@ -14,7 +14,7 @@ from documents import PAGES, SHELL, blocks, commands, name_of
 
 from traqpoint.cli.main import main
 
-QUICK = ("docs/start.md", "docs/tutorials/match.md", "docs/matching.md")
+QUICK = ("docs/start.md", "docs/tutorials/match.md")
 """What a newcomer runs first, in the suite that runs always."""
 OTHERS = {"docs/train_your_own.md": "tests/docs/test_train_your_own.py"}
 """Pages with a test of their own."""
@@ -155,7 +155,7 @@ def test_what_a_newcomer_reads_first_runs(page, folder):
     run_page(page)
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 @pytest.mark.parametrize("page", [page for page in RUN if name_of(page) not in QUICK], ids=name_of)
 def test_every_command_and_snippet_of_the_page_runs(page, workspace, folder):
     run_page(page)

@@ -39,7 +39,7 @@ def inputs(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_the_page_runs_from_top_to_bottom(inputs, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = {"FILM": str(inputs / "film.mp4"), "PHOTOS": str(inputs / "photos")}

@@ -83,6 +83,7 @@ def test_own_matcher(frames, weights, tmp_path, capsys):
     assert (a.keypoints[i] - b.keypoints[j]).norm(dim=1).max() < 40
 
 
+@pytest.mark.slow
 def test_train_on_worlds(monkeypatch, capsys):
     """Each step reports a finite loss and a reward in [0, 1]."""
     run("train_on_worlds.py", monkeypatch, "--steps", "2", "--size", "64")
@@ -120,6 +121,7 @@ def test_the_pixels_of_the_own_source_are_where_its_geometry_says(frames):
     assert warped.visible.any() and float((here - there)[warped.visible].abs().max()) < 1e-4
 
 
+@pytest.mark.slow
 def test_own_backbone(tmp_path):
     """Both stages train above a backbone that the package does not know."""
     worlds = ["--data.mixture", "worlds", "1", "--data.worlds.image-size", "64", "64", "--data.worlds.num-frames", "2"]
@@ -139,6 +141,7 @@ def test_own_backbone(tmp_path):
     assert torch.equal(kept.backbone.levels[0].weight, trained.backbone.levels[0].weight)
 
 
+@pytest.mark.slow
 def test_own_teacher(frames, tmp_path, capsys):
     """A backbone that the package does not know as a teacher is learnt from; without its weights, one line says so."""
     torch.manual_seed(0)
@@ -153,6 +156,7 @@ def test_own_teacher(frames, tmp_path, capsys):
     assert all(np.isfinite(line["similarity"]) and line["similarity"] > 0 for line in lines)
 
 
+@pytest.mark.slow
 def test_own_method(tmp_path):
     """A file outside of the package is judged beside SIFT, under its own name, and finds planes that move."""
     noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)

@@ -31,6 +31,7 @@ def weights(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_onnx_equals_torch_at_any_batch_size(weights, tmp_path):
     path = export_onnx(weights, tmp_path / "net.onnx", (96, 64), graph="dense", prominence=0.0)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -44,6 +45,7 @@ def test_onnx_equals_torch_at_any_batch_size(weights, tmp_path):
         assert np.abs(descriptors - expected.descriptors.numpy()).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_the_exporter_keeps_quiet(weights, tmp_path):
     """Nothing of its chatter about libraries that it misses reaches the terminal."""
     code = "import sys; from traqpoint.export.onnx import export_onnx; export_onnx(*sys.argv[1:], (32, 32), 'dense')"
@@ -71,6 +73,7 @@ def full(request, tmp_path_factory):
     return model, export_onnx(model, tmp_path_factory.mktemp("full") / "net.onnx", prominence=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(96, 128), (75, 101), (64, 33)])
 def test_the_full_graph_finds_what_the_extractor_finds_at_any_size(full, size):
     model, path = full
@@ -83,6 +86,7 @@ def test_the_full_graph_finds_what_the_extractor_finds_at_any_size(full, size):
     assert torch.allclose(scores[0], ours.scores, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_batch_of_the_full_graph_is_its_images_and_what_is_missing_says_so(full):
     _, path = full
     images = torch.stack([to_tensor(blocks(70, 90, 0)), to_tensor(blocks(70, 90, 1)), torch.full((3, 70, 90), 0.5)])
@@ -95,6 +99,7 @@ def test_a_batch_of_the_full_graph_is_its_images_and_what_is_missing_says_so(ful
         assert torch.isnan(together[0][i][~here]).all()
 
 
+@pytest.mark.slow
 def test_limits_are_inputs(full):
     _, path = full
     image = to_tensor(blocks(96, 128))[None]
@@ -110,9 +115,18 @@ def test_of_equal_maxima_the_graph_takes_the_first_as_detection_does():
     logits[0, 0, 5, 5:8] = 2.0  # a ridge of three
     logits[0, 0, 8, 11] = 1.0
     graph = Full(TraqPoint(), ExtractorConfig(border=0))
-    xy, scores = graph._detected(logits, torch.tensor([14, 12]), torch.tensor(9), torch.tensor(0.0))
+    xy, scores = graph._detected(
+        logits, torch.ones(1, 1, 1, 1) > 0, torch.tensor([14, 12]), torch.tensor(9), torch.tensor(0.0)
+    )
     ((expected, expected_scores),) = detect(logits, 9, prominence=0.3)
     assert torch.allclose(xy[0], expected) and torch.allclose(scores[0], expected_scores) and len(expected) == 2
+
+
+def test_an_image_of_one_colour_has_no_keypoints_beside_one_that_has(full):
+    _, path = full
+    pictured = to_tensor(blocks(90, 125))
+    xy, _, scores = features(path, torch.stack([torch.full_like(pictured, 0.4), pictured]))
+    assert not scores[0].any() and xy[0].isnan().all() and scores[1].any()
 
 
 def test_a_file_says_what_it_is(full):
@@ -123,6 +137,7 @@ def test_a_file_says_what_it_is(full):
     assert found["traqpoint.parity"].startswith("100.00% of")
 
 
+@pytest.mark.slow
 def test_the_dense_graph_takes_any_multiple_of_the_stride(pyramid, tmp_path):
     path = export_onnx(pyramid, tmp_path / "net.onnx", graph="dense", prominence=0.0)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -134,6 +149,7 @@ def test_the_dense_graph_takes_any_multiple_of_the_stride(pyramid, tmp_path):
             assert np.abs(value - getattr(expected, name).numpy()).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_a_graph_that_finds_other_keypoints_is_not_written(pyramid, tmp_path, monkeypatch):
     forward = Full.forward
     monkeypatch.setattr(Full, "forward", lambda self, *inputs: _shifted(forward(self, *inputs)))
@@ -146,6 +162,7 @@ def _shifted(found):
     return found._replace(keypoints=found.keypoints + 0.1)
 
 
+@pytest.mark.slow
 def test_int8_of_the_full_graph_is_calibrated_by_the_users_images(pyramid, tmp_path):
     write_pictures(tmp_path / "photos", [blocks(64, 96, seed) for seed in range(2)])
     path = export_onnx(
@@ -162,6 +179,7 @@ def test_a_network_that_cannot_become_a_graph_says_so(pyramid, tmp_path, monkeyp
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("graph", "network"), [("full", "traqpoint-s-v1"), ("full", "pyramid"), ("dense", "pyramid")])
 def test_openvinos_files_find_what_the_network_finds(request, graph, network, tmp_path):
     pytest.importorskip("openvino")
@@ -195,6 +213,7 @@ def colmap_extract(path, image, max_keypoints, min_score):
     return torch.from_numpy(pixels[kept]), torch.from_numpy(descriptors[0][kept])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["traqpoint-s-v1", "pyramid"])
 def test_colmap_extracts_what_the_extractor_finds(request, network, tmp_path):
     model = request.getfixturevalue(network) if network == "pyramid" else network

@@ -110,6 +110,7 @@ print("skipped", len(report.skipped), "done", len(report.done))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_killed_worker_loses_nothing(tmp_path, format):
     """After SIGKILL every image that was reported finished is there, and the next run makes the rest."""

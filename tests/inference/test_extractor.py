@@ -97,6 +97,7 @@ def test_photographs_are_shrunk_by_default_and_the_result_says_so():
     assert whole(smooth_picture(1700, 64)).found_at == (64, 1700)
 
 
+@pytest.mark.slow
 def test_bf16_keeps_the_keypoints_and_nearly_the_descriptors():
     image = smooth_picture(96, 128)
     full, half = (

@@ -37,6 +37,7 @@ def contents(path):
         return {name: store.read(name).keypoints for name in store.names()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", FORMATS)
 @pytest.mark.parametrize("target", FORMATS)
 def test_two_outputs_become_one_of_any_format(tmp_path, photos, corner_extractor, source, target):

@@ -46,6 +46,7 @@ def assert_same(a, b):
     assert torch.allclose(vectors_a, vectors_b, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size", "side"),
     [("traqpoint-s-v1", (130, 700), 576), ("traqpoint-s", (200, 700), 448), ("traqpoint-t", (530, 520), 512)],

@@ -96,6 +96,7 @@ def test_camera_models_that_we_lack_are_told(tmp_path):
         read_model(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SOUTH_BUILDING.is_dir(), reason=f"{SOUTH_BUILDING} is absent")
 def test_south_building_reprojects_to_a_fifth_of_a_pixel():
     """128 images, 36 412 points; the published reprojection error of the reduced images."""

@@ -148,6 +148,7 @@ for i in range(100000):
 """
 
 
+@pytest.mark.slow
 def test_a_killed_writer_loses_nothing(tmp_path):
     """After SIGKILL in the middle of writing every image is there; until the next close the older file is untouched."""
     for attempt in range(3):

@@ -60,6 +60,7 @@ def test_exact_matches_give_the_exact_pose(estimator, outliers):
     assert not (found.inliers & ~on_line).any()
 
 
+@pytest.mark.slow
 @each_estimator
 def test_more_noise_means_more_error(estimator):
     """A third of the matches wrong; the error stays of the order of the noise over the focal length."""
@@ -81,6 +82,7 @@ def test_local_optimisation_is_nearer_than_a_single_sample():
     assert got["poselib"] < 0.7 * got["opencv-ransac"]
 
 
+@pytest.mark.slow
 @each_estimator
 def test_the_threshold_is_in_pixels_of_the_mean_focal_length(estimator):
     """The same picture at twice the resolution, with twice the threshold, has the same inliers."""

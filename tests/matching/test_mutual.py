@@ -131,6 +131,7 @@ def test_bad_arguments_are_named():
         match(a, b, min_similarity=2.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"max_ratio": 0.9}])
 def test_memory_does_not_grow_with_the_product(options):
     """12000 × 12000 similarities are 576 MB; a few blocks of 32 are enough, and none is kept, nor what hinders it."""

@@ -79,6 +79,7 @@ def test_a_descriptor_network_joins_from_outside(own, tmp_path):
     assert TraqPoint.from_pretrained(tmp_path / "own.safetensors").sha256 == model.sha256
 
 
+@pytest.mark.slow
 def test_a_weight_file_does_not_choose_what_is_run(own, tmp_path, monkeypatch):
     """A program that has not imported the code refuses the file, unless its user says that he trusts it."""
     TraqPoint(ModelConfig(f"{own}:NETWORK")).save_pretrained(tmp_path / "own.safetensors")

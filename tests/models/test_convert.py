@@ -49,6 +49,7 @@ def assert_holds(model, state):
         assert torch.allclose(model.state_dict()[key].float(), state[name].float(), atol=1e-2), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrap",
     [

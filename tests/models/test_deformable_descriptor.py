@@ -61,6 +61,7 @@ def test_any_size_gives_one_descriptor_per_started_cell(descriptor):
     assert ((matchability > 0) & (matchability < 1)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BACKBONES)
 def test_every_backbone_gives_the_four_levels_it_declares(name, device):
     torch.manual_seed(0)
@@ -107,6 +108,7 @@ def test_the_file_brings_the_backbone_and_the_upsampling_back(tmp_path, device):
             assert torch.equal(a, b)
 
 
+@pytest.mark.slow
 def test_folding_changes_no_output_and_an_image_is_the_same_alone_and_in_a_batch(device):
     torch.manual_seed(1)
     model = TraqPoint(ModelConfig("base", 32, "small")).to(device)
@@ -144,6 +146,7 @@ def test_a_width_that_the_heads_cannot_share_is_refused():
         TraqPoint(ModelConfig("base", 100, "small"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config", [ModelConfig(), ModelConfig("base", 32, "small"), ModelConfig("base", 32, "convnext-t")]
 )

@@ -59,6 +59,7 @@ def image() -> torch.Tensor:
     return torch.from_numpy(np.random.Generator(np.random.PCG64(7)).random((1, 3, 96, 128), dtype=np.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad])
 def test_every_output_equals_the_authors_to_one_in_ten_thousand(model, image, mode):
     with mode():
@@ -78,6 +79,7 @@ def test_every_output_equals_the_authors_to_one_in_ten_thousand(model, image, mo
         assert (error <= 1e-4 * np.abs(expected) + 1e-5 * np.abs(expected).max()).all(), name
 
 
+@pytest.mark.slow
 def test_channels_last_as_the_extractor_runs_it_changes_nothing(model, image):
     with torch.inference_mode():
         plain = model.dense(image)

@@ -38,6 +38,7 @@ def geometries():
     return HomographyGeometry(K, mask), DepthGeometry(depth, K, pose), SparseGeometry(point, depth, observed, K, pose)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("geometry", geometries(), ids=lambda g: type(g).__name__)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_loss_and_gradient_stay_on_the_device_of_the_batch(config, geometry, monkeypatch):

@@ -32,6 +32,7 @@ def stores(folder, keypoints, matches):
     return {name: Path(name) for name in keypoints}, features, found
 
 
+@pytest.mark.slow
 def test_a_pair_that_agrees_by_chance_is_rejected_and_progress_is_told(tmp_path):
     """Random pixels: out of 800 wrong matches some dozen always fit one fundamental matrix."""
     generator = torch.Generator().manual_seed(0)
@@ -53,6 +54,7 @@ def test_a_pair_that_agrees_by_chance_is_rejected_and_progress_is_told(tmp_path)
     assert told[-1] == (3, 3)
 
 
+@pytest.mark.slow
 def test_a_camera_that_drives_along_its_view_is_mapped_by_a_second_attempt_which_is_told(tmp_path):
     ahead = torch.tensor([0.0, 0.0, 100.0]).double()
     poses = {f"{i}.jpg": look_at(torch.tensor([0.0, 0.0, 0.35 * i]).double(), ahead) for i in range(6)}

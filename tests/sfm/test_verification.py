@@ -152,6 +152,7 @@ def test_verification_goes_on_after_ctrl_c_with_the_pairs_that_are_left(five):
     assert told == [(4, 10), (8, 10), (10, 10)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("posed", [False, True])
 def test_what_a_killed_process_left_is_gone_on_with(tmp_path, five, posed, monkeypatch):
     """Its files, copied while the database is open: after the third pair was written, and after four were verified."""

@@ -36,6 +36,7 @@ def batch():
     return HomographySequences(photos, HomographyConfig(image_size=80, num_frames=3)).sample(2, g)
 
 
+@pytest.mark.slow
 def test_stage_one_lowers_its_loss_on_one_batch_and_reaches_every_layer(model, batch):
     optimizer = torch.optim.AdamW(model.descriptor.parameters(), lr=1e-3)
     losses = []
@@ -54,6 +55,7 @@ def test_stage_one_lowers_its_loss_on_one_batch_and_reaches_every_layer(model, b
             assert any(head in name for head in heads) or float(parameter.grad.abs().max()) > 0, name
 
 
+@pytest.mark.slow
 def test_stage_two_trains_the_policy_and_leaves_the_descriptor_alone(model, batch):
     frozen(model.descriptor)
     loss, stats = policy_step(batch, model, PolicyConfig(), Weights(1.0, 0.0), torch.Generator().manual_seed(1))

@@ -116,6 +116,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_good_checkpoint(tmp_path, m
     assert (tmp_path / "00000004.pt").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_signal_keeps_the_update_and_the_run_goes_on_as_if_nothing_was(photos, tmp_path, number, workers):
@@ -184,10 +185,11 @@ def finishes_whole(photos, tmp_path, kills):
     ]
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_three_times_ends_as_one_that_is_not(photos, tmp_path):
     finishes_whole(photos, tmp_path, 3)
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_training_that_is_killed_twenty_times_ends_as_one_that_is_not(photos, tmp_path):
     finishes_whole(photos, tmp_path, 20)

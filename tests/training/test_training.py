@@ -168,6 +168,7 @@ def test_rewards_are_finite_whatever_the_networks_compute_in(batch, network, dev
     assert torch.isfinite(loss) and seen[0].dtype == torch.float32
 
 
+@pytest.mark.slow
 def test_policy_gradients_raise_the_reward(batch, device):
     torch.manual_seed(0)
     model = TraqPoint().train().to(device)
@@ -232,6 +233,7 @@ def test_a_warmup_stable_decay_rate_is_constant_between_its_ends():
     assert learning_rate(1.0, config) == pytest.approx(config.final_learning_rate)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_a_straight_one(photos, tmp_path, monkeypatch):
     straight = train_descriptor(descriptor_run(photos, tmp_path / "straight", 6))
     config = descriptor_run(photos, tmp_path / "broken", 6)

@@ -78,6 +78,7 @@ def test_stage_one_describes_the_keypoints_of_other_weights_found_once(photos, m
     assert first["val_completeness"] > 0.3
 
 
+@pytest.mark.slow
 def test_both_stages_keep_what_validates_best_and_draw_what_they_see(photos, tmp_path, monkeypatch):
     scores = iter([0.2, 0.1, 0.4, 0.5])
     monkeypatch.setattr(validation.Validation, "__call__", lambda self, model: {"val_score": next(scores)})
@@ -99,6 +100,7 @@ def test_both_stages_keep_what_validates_best_and_draw_what_they_see(photos, tmp
         assert pictures == ["00000002.png", "00000004.png"]
 
 
+@pytest.mark.slow
 def test_validating_changes_no_number_of_the_training(photos, tmp_path):
     small = DescriptorConfig(points_per_frame=32)
     plain = DescriptorTraining(data(photos), tmp_path / "a", replace(LOOP, pictures_every=0), small)

@@ -53,7 +53,9 @@ class Full(nn.Module):
         """padded: sides are multiples of the stride. size: (2,) int64 (W, H) of what is no padding, in each."""
         maps = self.model.descriptor.maps(padded, size.expand(padded.shape[0], 2))  # type: ignore[arg-type]
         logits = self.model.logits(padded, maps)
-        xy, scores = self._detected(logits, size, max_keypoints, min_score)
+        # As in the Extractor: in an image of one colour a network may see its own padding.
+        shows = (padded != padded[..., :1, :1]).flatten(1).any(1).view(-1, 1, 1, 1)
+        xy, scores = self._detected(logits, shows, size, max_keypoints, min_score)
         descriptors = self.model.descriptor.at(maps, xy, (padded.shape[-1], padded.shape[-2]))
         # As in the Extractor: refinement may step over the last row, and inside is 0 <= x < W.
         last = size.to(xy) * (1 - torch.finfo(torch.float32).eps)
@@ -61,9 +63,10 @@ class Full(nn.Module):
         return Found(xy, descriptors.reshape(xy.shape[0], -1, self.model.descriptor.dim), scores)
 
     def _detected(
-        self, logits: Tensor, size: Tensor, max_keypoints: Tensor, min_score: Tensor
+        self, logits: Tensor, shows: Tensor, size: Tensor, max_keypoints: Tensor, min_score: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """`models.detect.detect` for a graph: without lists, and with ties settled at every pixel."""
+        """`models.detect.detect` for a graph: without lists, and with ties settled at every pixel; none where `shows`
+        (B, 1, 1, 1) is false."""
         height, width = logits.shape[-2:]
         config, radius = self.config, self.config.nms_radius
         highest = _window(logits, radius)
@@ -71,7 +74,7 @@ class Full(nn.Module):
         rows, columns = torch.arange(height).view(-1, 1), torch.arange(width).view(1, -1)
         place = (rows * width + columns).int().expand_as(mask)
         earliest = -_window(torch.where(mask, -place, torch.full_like(place, torch.iinfo(torch.int32).min + 1)), radius)
-        mask = mask & (place == earliest) & (logits >= torch.logit(min_score))
+        mask = shows & mask & (place == earliest) & (logits >= torch.logit(min_score))
         for centre, limit in ((rows, size[1]), (columns, size[0])):
             mask = mask & (centre >= config.border) & (centre < limit - config.border)
         most = mask.flatten(1).sum(1).max()

@@ -275,6 +275,7 @@ def test_a_radius_without_pixels_is_refused():
         ColmapConfig(radius_px=0.1)
 
 
+@pytest.mark.slow
 def test_both_stages_train_on_real_reconstructions(real):
     sequences = PosedSequences([real], ColmapConfig(image_size=(128, 96), num_frames=3))
     torch.manual_seed(0)
@@ -293,6 +294,7 @@ def test_both_stages_train_on_real_reconstructions(real):
         assert bool(torch.isfinite(loss)) and stats["reward"] > 0
 
 
+@pytest.mark.slow
 def test_real_observations_land_on_the_observations_of_the_other_image(real):
     """Within the models' own reprojection errors, although they were taken through distortion, resize and crop."""
     target = int(real.shares(0).argsort(descending=True)[1])

@@ -110,6 +110,7 @@ def recording(request, tmp_path_factory):
     return LAYOUTS[request.param](tmp_path_factory.mktemp("recordings") / request.param)
 
 
+@pytest.mark.slow
 def test_the_same_place_has_the_same_colour_in_every_frame(recording):
     """Pixel convention, units, direction of poses, distortion, registration: any of them wrong moves points. Half a
     pixel in the principal points makes the difference in colour more than five times as large."""

@@ -48,6 +48,7 @@ def line(a="a.png", b="b.png", rotations=(0, 0), K_a=K_A, K_b=K_B, pose=POSE):
     return " ".join([a, b, *map(str, rotations), *(f"{float(x):.17g}" for x in numbers)])
 
 
+@pytest.mark.slow
 @needs_indices
 def test_the_two_published_forms_of_scannet_1500_are_the_same_pairs():
     npz, text = read_scannet_pairs("r", SCANNET), read_superglue_pairs(LIST, "r")
@@ -66,6 +67,7 @@ def test_the_two_published_forms_of_scannet_1500_are_the_same_pairs():
     torch.testing.assert_close(carried, xy.double() @ resize[:2, :2])
 
 
+@pytest.mark.slow
 @needs_indices
 def test_megadepth_1500_is_read_as_numpy_reads_it():
     dataset = read_megadepth_pairs("root", MEGADEPTH)
@@ -199,6 +201,7 @@ def test_shared_points_are_those_that_counting_finds():
     assert got == {pair: count for pair, count in truth.items() if count}
 
 
+@pytest.mark.slow
 @needs_scenes
 def test_pairs_of_a_colmap_model_share_points_that_satisfy_their_epipolar_geometry():
     pytest.importorskip("pycolmap")
@@ -234,6 +237,7 @@ def test_distorted_keypoints_become_those_of_a_pinhole_at_any_image_size():
         assert torch.equal(dataset.pinhole_pixels("b", given, size), given)
 
 
+@pytest.mark.slow
 @needs_scenes
 def test_the_surveyed_poses_fit_sift_matches_and_half_a_pixel_less_or_more_fits_worse():
     dataset = read_strecha_pairs(ENTRY, max_angle=30)

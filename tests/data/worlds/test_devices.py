@@ -12,6 +12,7 @@ from traqpoint.data.worlds.source import Worlds
 SIZES = {"image_size": (96, 72), "num_frames": 2, "texture_size": 64, "photometric": 0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [WorldsConfig(num_textures=5, **SIZES), replace(RICH, **SIZES)])
 def test_every_device_renders_the_same_worlds(config, device):
     a = Worlds(config).sample(4, generator(8))

@@ -28,6 +28,7 @@ def pieces(kind, seed=0, **extra):
     return draw_scene(kind, 4, 3, np.random.default_rng(seed), **extra)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_depth_of_small_and_thin_things_equals_brute_force_ray_casting(kind):
     worlds = Worlds(replace(BUSY, kinds=(kind,)), smooth_textures())
@@ -87,6 +88,7 @@ def test_thin_structures_are_a_few_pixels_wide_and_stand_in_front_of_something(k
     assert core.sum() < 0.1 * thin.sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["street", "table"])
 def test_points_on_and_behind_thin_structures_have_the_right_state_in_another_frame(kind):
     depth, thin, scene, K, poses = with_and_without(kind, 2)

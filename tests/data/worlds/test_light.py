@@ -21,6 +21,7 @@ TINY = WorldsConfig(image_size=(96, 72), num_frames=3, num_textures=3, texture_s
 WALL = ((-8.0, -6.0, 4.0), (16.0, 0.0, 0.0), (0.0, 12.0, 0.0), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("effect", [{"light": 1.0}, {"blur_px": 8.0}, {"exposure": 1.0}])
 def test_light_blur_and_exposure_change_the_images_and_nothing_else(effect):
     plain, other = (Worlds(c).sample(3, generator(5)) for c in (TINY, replace(TINY, **effect)))

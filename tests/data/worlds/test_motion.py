@@ -81,6 +81,7 @@ def share(geometry, source, target, xy):
     return geometry.warp(source, target, xy).visible.float().mean(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("band", BANDS)
 def test_every_band_of_the_curriculum_is_reached(band):
     config = replace(SMALL, paths=tuple(PATHS), overlap=band)
@@ -92,6 +93,7 @@ def test_every_band_of_the_curriculum_is_reached(band):
     assert low < mean.mean() < high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PATHS)
 def test_each_kind_of_path_can_keep_to_a_band(kind):
     star, geometry, _ = overlaps(replace(SMALL, paths=(kind,), overlap=(0.3, 0.6)), 6, seed=1)
@@ -109,6 +111,7 @@ def test_frames_that_follow_each_other_overlap_more_than_with_the_first():
     assert chain.mean() > star.mean() + 0.2
 
 
+@pytest.mark.slow
 def test_more_motion_than_asked_for_is_found_where_the_band_needs_it():
     star, _, _ = overlaps(replace(SMALL, paths=("strafe", "pan"), motion=0.01, overlap=(0.2, 0.4)), 6, seed=3)
     assert star.mean() < 0.45
@@ -119,6 +122,7 @@ def test_one_frame_has_no_overlap_to_be_judged_by():
     assert images.shape == (2, 1, 3, 72, 96)
 
 
+@pytest.mark.slow
 def test_everything_at_once_gives_the_same_bits_for_the_same_seed_and_photographs():
     config = replace(RICH, image_size=(96, 72), num_frames=3, num_textures=5, texture_size=64)
     a, b = (Worlds(config).sample(4, generator(5)) for _ in range(2))

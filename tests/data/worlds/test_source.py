@@ -143,6 +143,7 @@ def test_sequences_are_float32_finite_rigid_and_mostly_surface():
     assert geometry.depth.isnan().float().mean(dim=(2, 3)).max() < 0.4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("motion", [0.0, 0.5, 2.0])
 def test_every_frame_overlaps_the_first_and_motion_sets_the_baseline(motion):
     config = replace(SMALL, motion=motion, num_frames=4)
@@ -157,6 +158,7 @@ def test_every_frame_overlaps_the_first_and_motion_sets_the_baseline(motion):
     assert baseline.max() < 1e-4 if motion == 0 else baseline.median() > 0.05 * motion
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_cameras_stay_in_free_space(kind):
     worlds = Worlds(replace(SMALL, kinds=(kind,)), smooth_textures())

@@ -39,6 +39,7 @@ def shows_both(picture):
     return all((np.abs(picture.astype(int) - colour).max(-1) < 8).sum() > 50 for colour in colours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("benchmark", "arrays", "stats"),
     [

@@ -50,6 +50,7 @@ def judge(scene, out, predictions=None, **options):
     return benchmark.score(predictions or scene.predictions, out=out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mapper", ["incremental", "global"])
 def test_exact_features_give_the_exact_model(exact_scene, tmp_path, mapper):
     """All images registered, all points found once, no error."""
@@ -160,6 +161,7 @@ def test_no_matches_are_a_result_with_nothing_registered(exact_scene, tmp_path):
     assert judge(exact_scene, tmp_path, predictions=nothing).stats["registered"] == 0
 
 
+@pytest.mark.slow
 def test_a_finished_model_is_read_and_a_half_written_one_made_again(exact_scene, tmp_path):
     scene = exact_scene
 
@@ -185,6 +187,7 @@ def test_a_finished_model_is_read_and_a_half_written_one_made_again(exact_scene,
         reconstruct(scene.images, p.features, p.matches, scene.pairs, tmp_path, other)
 
 
+@pytest.mark.slow
 def test_one_thread_repeats_exactly(exact_scene, tmp_path):
     runs = [judge(exact_scene, tmp_path / str(number), known_cameras=False) for number in range(2)]
     assert runs[0].stats == runs[1].stats
@@ -192,6 +195,7 @@ def test_one_thread_repeats_exactly(exact_scene, tmp_path):
     assert models[0] == models[1]
 
 
+@pytest.mark.slow
 def test_images_of_one_size_share_a_camera_unless_asked_otherwise(exact_scene, tmp_path):
     p = exact_scene.predictions
     for cameras, count in (("shared", 1), ("per-image", 9)):

@@ -95,6 +95,7 @@ def sources(photos):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["homographies", "windows", "covisible", "worlds"])
 def test_perfect_features_live_as_long_as_they_are_seen_whatever_the_source(photos, kind):
     sequences = sources(photos)[kind]

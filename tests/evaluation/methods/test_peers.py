@@ -117,6 +117,7 @@ def direct(name, image):
     return out.keypoints, out.keypoint_scores, out.descriptors
 
 
+@pytest.mark.slow
 @needs_weights
 @pytest.mark.parametrize("name", KORNIA)
 def test_networks_are_kornias_with_half_a_pixel_added(name):

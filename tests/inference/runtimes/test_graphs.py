@@ -29,6 +29,7 @@ def nearest(a, b):
     return near, (a.descriptors * b.descriptors[index]).sum(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("network", ["traqpoint-s-v1", "pyramid"])
 def test_a_graph_finds_the_keypoints_of_the_network_in_a_ragged_batch(request, backend, network):
@@ -45,6 +46,7 @@ def folder(tmp_path_factory):
     return str(write_pictures(tmp_path_factory.mktemp("calibration"), PICTURES))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_int8_is_calibrated_by_the_users_images_and_keeps_the_keypoints(backend, folder):
     """The detector stays in float32; the image that it reads is in 8 bits."""
@@ -79,6 +81,7 @@ def test_a_runtime_that_is_not_installed_says_how_to_get_it(backend, extra, monk
         Extractor("traqpoint-s", backend=backend)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_users_file_is_run_if_it_is_of_these_weights(pyramid, backend, tmp_path, cache):
     pytest.importorskip(backend)
