@@ -237,7 +237,8 @@ _SHRINK_AND_TELL = """
 import numpy as np
 from memory import peak_memory
 from traqpoint.image import shrunk
-large = np.full((2000, 4000, 3), 7, np.uint8)
+large = np.full((4000, 8000, 3), 7, np.uint8)
+shrunk(large[:200], 40)  # what libraries take at their first call is not the picture's
 with peak_memory() as peak:
     assert shrunk(large, 400).shape == (3, 200, 400)
 print(peak.mb)
@@ -246,7 +247,7 @@ print(peak.mb)
 
 @pytest.mark.slow
 def test_a_picture_is_shrunk_to_the_bit_without_its_tensor():
-    """Rows first, some at a time: the same numbers as at once; of 96 MB of floats, a part is held."""
+    """Rows first, some at a time: the same numbers as at once; of 384 MB of floats, a part is held."""
     picture = np.random.default_rng(0).integers(0, 255, (700, 300, 3), dtype=np.uint8)
     for long_side in (64, 333, 699):
         assert torch.equal(shrunk(picture, long_side), resize_long_side(to_tensor(picture), long_side))
@@ -256,7 +257,7 @@ def test_a_picture_is_shrunk_to_the_bit_without_its_tensor():
     )
     if "cannot be read" in run.stderr:
         pytest.skip("the peak of a process's memory cannot be read here")
-    assert float(run.stdout) < 90, run.stderr
+    assert float(run.stdout) < 150, run.stderr
 
 
 @pytest.mark.parametrize("change", [(0, 0), (5, 5), (30, 47)])

@@ -223,7 +223,10 @@ def shrunk(image: np.ndarray, long_side: int) -> Tensor:
     """
     height, width = image.shape[:2]
     size = shrunk_size((width, height), long_side)
-    rows = torch.cat([_resized(to_tensor(image[y : y + 256]), (size[0], -1)) for y in range(0, height, 256)], dim=1)
+    # One tensor to write into: many small ones that stay would leave holes that the next part does not fit into.
+    rows = torch.empty(3, height, size[0])
+    for y in range(0, height, 64):
+        rows[:, y : y + 64] = _resized(to_tensor(image[y : y + 64]), (size[0], -1))
     return _resized(rows, size)
 
 
