@@ -54,6 +54,8 @@ def parse(kind: type[Options], args: list[str], prog: str) -> Options:
         if not exit.code:  # --help
             raise
         raise UsageError(f"{_one_line(stderr.getvalue())} (see {prog} --help)") from None
+    except ConfigError as error:  # older ones let it pass
+        raise UsageError(f"{error} (see {prog} --help)") from None
 
 
 def read_overlay(kind: type, path: Path, below: dict[str, Any] | None = None) -> dict[str, Any]:
