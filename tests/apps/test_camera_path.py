@@ -86,6 +86,7 @@ def test_a_webcams_path_is_the_true_one_and_its_film_has_every_frame(tmp_path, f
 RESULT = ("result.json", "result.npz")
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_the_end_of_a_webcam_that_has_shown_two_frames(tmp_path, follow):
     """Wherever it comes: what was begun of the third frame is forgotten."""
     result = follow(tmp_path / "out", Exact(Drive(), interrupt_at=7), BENCHMARK)

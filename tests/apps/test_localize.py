@@ -100,6 +100,7 @@ def test_a_second_run_makes_nothing_again_and_other_settings_are_refused(place, 
         localize(place / "map", place / "queries", place / "out", Extractor(max_keypoints=100, device="cpu"))
 
 
+@pytest.mark.slow
 def test_a_model_of_others_features_is_tied_to_ours(place, extractor, tmp_path):
     """The bare model, without the features that it was made of: its images are looked for and looked at again."""
     import shutil

@@ -70,6 +70,7 @@ def test_photos_become_a_model_and_one_page_that_tells_of_each_image(whole, extr
     assert (out / "report.html").stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scene", "words"),
     [
@@ -204,6 +205,7 @@ def test_a_calibration_of_other_images_is_told_with_the_first_image(tmp_path, ex
         photos_to_model(photos, tmp_path / "o", extractor, photos=PhotosConfig(calibration=tmp_path / "K.txt"))
 
 
+@pytest.mark.slow
 def test_portrait_and_landscape_are_two_cameras_of_one_model(tmp_path, extractor, rng):
     pictures = [w if number % 2 else w[:, 60:260] for number, w in enumerate(small_scenes.walls(rng, 6))]
     photos = small_scenes.write_photos(tmp_path / "photos", pictures)

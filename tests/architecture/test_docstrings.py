@@ -41,14 +41,14 @@ def takes_its_docstring(node):
     return any(isinstance(target, ast.Name) and target.id == "__doc__" for target in assigned)
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_every_file_and_every_public_name_has_a_docstring(file):
-    assert ast.get_docstring(FILES[file]), file
-    for name, node, doc in public(FILES[file]):
-        inherits = "." in name and node.name in DOCUMENTED | FRAMEWORK
-        if isinstance(node, ast.ClassDef):
-            inherits = takes_its_docstring(node)
-        assert doc or inherits, f"{file}: {name}"
+def test_every_file_and_every_public_name_has_a_docstring():
+    for file in FILES:
+        assert ast.get_docstring(FILES[file]), file
+        for name, node, doc in public(FILES[file]):
+            inherits = "." in name and node.name in DOCUMENTED | FRAMEWORK
+            if isinstance(node, ast.ClassDef):
+                inherits = takes_its_docstring(node)
+            assert doc or inherits, f"{file}: {name}"
 
 
 def raised(function):
@@ -58,15 +58,17 @@ def raised(function):
             yield node.exc.func.id
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_what_a_public_function_raises_is_in_its_docstring(file):
+def test_what_a_public_function_raises_is_in_its_docstring():
     """In its class's, in that of a method; verbs, whose errors are lines, and programs of the reader's excepted."""
-    classes = {node.name: ast.get_docstring(node) or "" for node in FILES[file].body if isinstance(node, ast.ClassDef)}
-    for name, node, doc in public(FILES[file]):
-        if isinstance(node, ast.FunctionDef) and doc and node.name not in FRAMEWORK:
-            said = f"{doc} {classes.get(name.partition('.')[0], '')}"
-            for error in set(raised(node)):
-                assert re.search(r"[Rr]aise|[Rr]efuse|error|Error", said), f"{file}: {name} raises {error}"
+    for file in FILES:
+        classes = {
+            node.name: ast.get_docstring(node) or "" for node in FILES[file].body if isinstance(node, ast.ClassDef)
+        }
+        for name, node, doc in public(FILES[file]):
+            if isinstance(node, ast.FunctionDef) and doc and node.name not in FRAMEWORK:
+                said = f"{doc} {classes.get(name.partition('.')[0], '')}"
+                for error in set(raised(node)):
+                    assert re.search(r"[Rr]aise|[Rr]efuse|error|Error", said), f"{file}: {name} raises {error}"
 
 
 HOME = {name: (f"{tp._HOME[name].replace('.', '/')}.py") for name in tp._HOME}

@@ -66,6 +66,7 @@ def test_two_steps_with_all_losses_continue_and_the_weights_name_their_teachers(
     assert all(torch.equal(value, read(path)[0][name]) for name, value in state.items())
 
 
+@pytest.mark.slow
 def test_a_contrast_of_taught_points_alone_has_an_accuracy(folder):
     assert main(arguments(folder, "--descriptor.points-per-frame", "0")) == 0
     assert "accuracy" in json.loads((folder / "run/log.jsonl").read_text().splitlines()[0])

@@ -122,6 +122,7 @@ def test_of_equal_maxima_the_graph_takes_the_first_as_detection_does():
     assert torch.allclose(xy[0], expected) and torch.allclose(scores[0], expected_scores) and len(expected) == 2
 
 
+@pytest.mark.slow
 def test_an_image_of_one_colour_has_no_keypoints_beside_one_that_has(full):
     _, path = full
     pictured = to_tensor(blocks(90, 125))
@@ -129,6 +130,7 @@ def test_an_image_of_one_colour_has_no_keypoints_beside_one_that_has(full):
     assert not scores[0].any() and xy[0].isnan().all() and scores[1].any()
 
 
+@pytest.mark.slow
 def test_a_file_says_what_it_is(full):
     model, path = full
     found = read_metadata(path)

@@ -189,6 +189,7 @@ def test_a_term_from_outside_joins_every_estimator(preset, device):
     assert torch.isfinite(loss) and stats["reward"] > 0 and logits.grad.abs().max() > 0
 
 
+@pytest.mark.slow
 def test_a_term_from_outside_trains_from_the_command_line(tmp_path, capsys):
     """What the example's first lines say, for two steps."""
     from traqpoint.cli.main import main

@@ -152,6 +152,7 @@ def test_points_that_no_frame_sees_count_as_if_they_earned_their_baseline(baseli
     assert torch.allclose(gradient, true_gradient(logits, torch.where(seen, reward, moving), 1), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_without_replacement_credit_per_point_lacks_exactly_what_a_draw_does_to_later_ones():
     """A draw moves what is left for the next ones. Credited for their rewards too it would be unbiased; credited for
     its own alone it is not, by the share of the mass that one draw takes: much here, little on an image."""

@@ -147,6 +147,7 @@ def test_the_command_line_says_where_it_stopped_in_one_line(monkeypatch, capfd):
     assert lines == ["traqpoint: interrupted after update 3 of 6, which is kept; run the same command to go on"]
 
 
+@pytest.mark.slow
 def test_a_run_is_made_longer_by_naming_what_changes(photos, tmp_path):
     train_descriptor(training(photos, tmp_path))
     longer = training(photos, tmp_path, steps=8)

@@ -124,6 +124,7 @@ def test_the_same_place_has_the_same_colour_in_every_frame(recording):
     assert frames.overlap(0, 1) == pytest.approx(visible, abs=0.4)
 
 
+@pytest.mark.slow
 def test_depth_is_that_of_the_world_at_the_pixels_centres(recording):
     """What the formula says for K and pose of the frame that was read, to a millimetre, everywhere but at edges."""
     frame = read_rgbd(recording).frame(1)
@@ -283,6 +284,7 @@ def test_real_neighbours_look_alike_where_they_see_the_same():
     assert len(ratios) >= 4 and max(ratios) < 0.8 and sum(ratios) / len(ratios) < 0.55
 
 
+@pytest.mark.slow
 @needs_hololens
 def test_real_sequences_keep_to_their_band_and_show_mostly_known_depth():
     """Five frames at 240x240; about a third of the pixels are holes or edges."""

@@ -152,6 +152,7 @@ def test_exif_rotations_turn_the_image_and_its_geometry(tmp_path):
     assert sampson_distance(F, a, b).max() > 1  # as stored it would not fit
 
 
+@pytest.mark.slow
 def test_the_text_format_counts_from_pixel_centres(tmp_path):
     path = tmp_path / "pairs.txt"
     path.write_text(line())

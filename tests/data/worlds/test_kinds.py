@@ -40,6 +40,7 @@ def test_depth_of_small_and_thin_things_equals_brute_force_ray_casting(kind):
     assert agrees.float().mean() > 0.999
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_added_leaves_the_rest_of_the_scene_as_it_was(kind):
     plain, busy = pieces(kind), pieces(kind, clutter=10, thin=5)

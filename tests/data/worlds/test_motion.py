@@ -104,6 +104,7 @@ def test_each_kind_of_path_can_keep_to_a_band(kind):
     assert (moved < 1e-5).all() if kind == "pan" else (moved > 0.01).all()
 
 
+@pytest.mark.slow
 def test_frames_that_follow_each_other_overlap_more_than_with_the_first():
     steady = tuple(kind for kind in PATHS if kind != "handheld")
     star, geometry, xy = overlaps(replace(SMALL, paths=steady, overlap=(0.1, 0.3)), 6, seed=2)
