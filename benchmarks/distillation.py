@@ -61,7 +61,8 @@ def run(variant: str, seed: int, options: Options) -> dict[str, float]:
     weights = config.out / "descriptor.safetensors"
     if not weights.exists():
         train_descriptor(config)
-    return network_search.judged(network_search.as_named(weights, name, options.out), options)
+    method = network_search.as_named(weights, name, options.out)
+    return network_search.judged(method, options.data, options.peers, options.out)
 
 
 def main(options: Options) -> None:

@@ -101,21 +101,27 @@ def benchmarks(data: Path) -> dict[str, tuple[Benchmark, str]]:
     }
 
 
+def named(weights: Path, name: str, out: Path) -> Path:
+    """The same weights in a file that tables call by `name`."""
+    file = out / "weights" / f"{name}.safetensors"
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(weights.read_bytes())
+    return file
+
+
 def as_named(weights: Path, name: str, out: Path) -> str:
     """A method with the keypoints of traqpoint-s-v1 and these descriptors, which tables call by `name`."""
-    named = out / "weights" / f"{name}.safetensors"
-    named.parent.mkdir(exist_ok=True)
-    named.write_bytes(weights.read_bytes())
-    return f"traqpoint-s-v1+{named}"
+    return f"traqpoint-s-v1+{named(weights, name, out)}"
 
 
-def judged(method: str, options: Options) -> dict[str, float]:
-    out = {}
-    for name, (benchmark, number) in benchmarks(options.data).items():
-        tables = run_benchmark(benchmark, [method], options.out / name.replace(" ", "-"), peers=options.peers)
+def judged(method: str, data: Path, peers: Path, out: Path) -> dict[str, float]:
+    """The numbers that count of one method; `out` keeps the tables."""
+    numbers = {}
+    for name, (benchmark, number) in benchmarks(data).items():
+        tables = run_benchmark(benchmark, [method], out / name.replace(" ", "-"), peers=peers)
         (results,) = tables.values()
-        out[name] = float(results[0].stats[number])
-    return out
+        numbers[name] = float(results[0].stats[number])
+    return numbers
 
 
 def milliseconds(names: tuple[str, ...], options: Options) -> dict[str, float]:
@@ -163,9 +169,9 @@ def main(options: Options) -> None:
         weights = config.out / "descriptor.safetensors"
         if not weights.exists():
             train_descriptor(config)
-        rows[name] = judged(as_named(weights, name, options.out), options)
+        rows[name] = judged(as_named(weights, name, options.out), options.data, options.peers, options.out)
         print(name, json.dumps(rows[name]), flush=True)
-    rows |= {name: judged(name, options) for name in PEERS}
+    rows |= {name: judged(name, options.data, options.peers, options.out) for name in PEERS}
     times = milliseconds(options.only, options)
     for name, row in rows.items():
         row |= {"ms": times[name], "ratio": times[name] / times["XFeat"]}

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tyro
-from network_search import benchmarks
+from network_search import judged, named
 from release import recipe
 from torch import Tensor
 
-from traqpoint.evaluation.run import run_benchmark
 from traqpoint.files import write_json
 from traqpoint.models.config import DESCRIPTORS, ModelConfig, Network
 from traqpoint.models.descriptor import Sizes
@@ -39,8 +38,7 @@ class Unmeasured(PyramidDescriptor):
         return super().maps(images, moments=(images.new_tensor([MEAN]), images.new_tensor([DEVIATION])))
 
 
-unmeasured = {size: Network(Unmeasured, 64, shape=DESCRIPTORS[f"pyramid-{size}"].shape) for size in ("s", "t")}
-unmeasured_s, unmeasured_t = unmeasured["s"], unmeasured["t"]
+unmeasured_s, unmeasured_t = (Network(Unmeasured, 64, shape=DESCRIPTORS[f"pyramid-{size}"].shape) for size in "st")
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def without_real_sequences(config):
 
 
 def without_rewards(config: PolicyTraining) -> PolicyTraining:
-    """Imitation of FAST corners: alone for half of the steps, after which the training keeps what `judged` takes."""
+    """Imitation of FAST corners: alone for half of the steps, after which the training keeps what `trained` takes."""
     return replace(config, policy=replace(config.policy, warmup=replace(config.policy.warmup, share=1.0)))
 
 
@@ -110,9 +108,9 @@ def trained(variant: str, options: Options) -> Path:
     """The weights of a variant, under its name."""
     name = variant.replace(" ", "-")
     of_descriptor, of_policy = VARIANTS[variant]
-    first = replace(of_descriptor(recipe.stage_1(options)), out=options.out / "descriptors" / name)
-    if of_descriptor is same:
-        first = replace(first, out=options.out / "descriptors" / "all-of-it")
+    # Named by what is changed: variants that change nothing of stage 1 share it.
+    out = options.out / "descriptors" / of_descriptor.__name__
+    first = replace(of_descriptor(recipe.stage_1(options)), out=out)
     descriptor = first.out / "descriptor.safetensors"
     if not descriptor.exists():
         train_descriptor(first)
@@ -120,29 +118,14 @@ def trained(variant: str, options: Options) -> Path:
         of_policy(recipe.stage_2(options)), descriptor=str(descriptor), out=options.out / "policies" / name
     )
     weights = train_policy(second)
-    named = options.out / "weights" / f"{name}.safetensors"
-    named.parent.mkdir(exist_ok=True)
-    named.write_bytes((second.out / "warmup.safetensors" if of_policy is without_rewards else weights).read_bytes())
-    return named
-
-
-def judged(weights: Path, options: Options) -> dict[str, float]:
-    """The validation sets' numbers of a method."""
-    out = {}
-    for name, (benchmark, number) in benchmarks(options.data).items():
-        tables = run_benchmark(benchmark, [str(weights)], options.out / name.replace(" ", "-"), peers=options.peers)
-        (results,) = tables.values()
-        out[name] = float(results[0].stats[number])
-        if name == "tracks":
-            out["tracks px"] = float(results[0].stats["localization_px"])
-    return out
+    return named(second.out / "warmup.safetensors" if of_policy is without_rewards else weights, name, options.out)
 
 
 def main(options: Options) -> None:
     recipe.gathered(options.photos, options.out / "photos")
     rows: dict[str, dict[str, float]] = {}
     for variant in options.only or VARIANTS:
-        rows[variant] = judged(trained(variant, options), options)
+        rows[variant] = judged(str(trained(variant, options)), options.data, options.peers, options.out)
         steps = {"descriptor": options.descriptor_steps, "policy": options.policy_steps}
         protocol = {"network": f"pyramid-{options.size}", "steps": steps, "seed": options.seed}
         write_json(options.out / "ablation.json", {"protocol": protocol, "rows": rows})

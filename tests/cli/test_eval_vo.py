@@ -6,6 +6,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from films import write_film
 from webcam import plug_in_webcam
 
 from traqpoint.cli.main import main
@@ -88,10 +89,7 @@ def test_a_folder_becomes_a_path_in_both_formats(ride, tmp_path, capsys):
 
 
 def test_of_a_video_every_second_frame_can_be_used(ride, tmp_path, capsys):
-    writer = cv2.VideoWriter(str(tmp_path / "ride.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (WIDTH, HEIGHT))
-    for image in sorted((ride / "image_0").iterdir()):
-        writer.write(cv2.imread(str(image)))
-    writer.release()
+    write_film(tmp_path / "ride.avi", read_frames(ride / "image_0"), 10)
     assert vo(ride, tmp_path / "ride.avi", tmp_path / "out", "--every", "2", "--max-frames", "3") == 0
     assert "3 poses, 0 of them lost" in capsys.readouterr().out
     names = sorted(path.name for path in (tmp_path / "out" / "frames").iterdir())
@@ -110,10 +108,7 @@ def test_bad_input_is_one_line(ride, tmp_path, capsys):
 
 
 def test_a_video_has_seconds_and_a_missing_library_is_told_before_the_work(ride, tmp_path, capsys, monkeypatch):
-    writer = cv2.VideoWriter(str(tmp_path / "ride.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (WIDTH, HEIGHT))
-    for image in sorted((ride / "image_0").iterdir())[:3]:
-        writer.write(cv2.imread(str(image)))
-    writer.release()
+    write_film(tmp_path / "ride.avi", list(read_frames(ride / "image_0"))[:3], 10)
     assert vo(ride, tmp_path / "ride.avi", tmp_path / "out") == 0
     assert read_tum(tmp_path / "out" / "path_tum.txt").timestamps.tolist() == pytest.approx([0, 0.1, 0.2])
     capsys.readouterr()

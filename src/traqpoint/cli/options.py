@@ -54,7 +54,7 @@ def parse(kind: type[Options], args: list[str], prog: str) -> Options:
         if not exit.code:  # --help
             raise
         raise UsageError(f"{_one_line(stderr.getvalue())} (see {prog} --help)") from None
-    except ConfigError as error:  # older ones let it pass
+    except ConfigError as error:  # of a value that does not fit: newer tyros tell it as they tell wrong usage
         raise UsageError(f"{error} (see {prog} --help)") from None
 
 

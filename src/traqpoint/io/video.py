@@ -142,7 +142,7 @@ class VideoWriter:
         width, height = self._size
         scale = min(width / frame.shape[1], height / frame.shape[0])
         if abs(frame.shape[1] - width) > 1 or abs(frame.shape[0] - height) > 1:
-            size = (max(1, int(frame.shape[1] * scale)), max(1, int(frame.shape[0] * scale)))
+            size = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
             frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
         frame = frame[:height, :width]
         below, right = height - frame.shape[0], width - frame.shape[1]
